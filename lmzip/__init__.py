@@ -1,0 +1,29 @@
+"""lmzip: lossless compression by language models, bit-exact on every machine.
+
+The interface follows `compression.zstd` of the standard library.
+"""
+
+from lmzip.errors import CorruptError, LimitError, LMZError, ModelError, TruncatedError, UnsupportedError
+from lmzip.file import LMZFile, open  # noqa: A004 - the standard library's name for it
+from lmzip.library import load_model
+from lmzip.stream import FrameInfo, LMZCompressor, LMZDecompressor, compress, decompress, get_frame_info
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CorruptError",
+    "FrameInfo",
+    "LMZCompressor",
+    "LMZDecompressor",
+    "LMZError",
+    "LMZFile",
+    "LimitError",
+    "ModelError",
+    "TruncatedError",
+    "UnsupportedError",
+    "compress",
+    "decompress",
+    "get_frame_info",
+    "load_model",
+    "open",
+]

@@ -1,0 +1,286 @@
+"""The frame format as pure functions: FORMAT.md in code.
+
+`create_x` makes bytes and `parse_x` reads them. A parser takes a buffer and an offset and returns
+what it read and the offset after it; it raises TruncatedError where the buffer ends too early.
+Nothing here does I/O and nothing is believed before its check value was compared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import xxhash
+
+from lmzip.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
+
+MAGIC = b"\xb1LMZ"
+END_MAGIC = b"ZML\xb1"
+VERSION = 1
+
+# Record types. Those below 0x40 must be understood; unknown ones above are skipped.
+STORED, ZSTD, LZMA, MODEL = 0x01, 0x02, 0x03, 0x04
+MODEL_DEFINITION = 0x10
+INDEX = 0x20
+FIRST_SKIPPABLE = 0x40
+DATA_TYPES = {STORED: "stored", ZSTD: "zstd", LZMA: "lzma", MODEL: "model"}
+
+MAX_BLOCK_SIZE = 1 << 26
+MAX_DEFINITION_SIZE = 1 << 12
+MAX_SKIPPABLE_SIZE = 1 << 24
+MAX_INDEX_SIZE = 1 << 26
+FOOTER_SIZE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What a frame begins with.
+
+    block_size bounds the decoded size of every block; content_size is None where it was unknown.
+    """
+
+    level: int
+    block_size: int
+    content_size: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordHeader:
+    """What a record begins with; raw_size and raw_check are 0 for records without data."""
+
+    type: int
+    payload_size: int
+    payload_check: int
+    raw_size: int = 0
+    raw_check: int = 0
+
+    @property
+    def is_data(self) -> bool:
+        """Whether the record is a block."""
+        return self.type in DATA_TYPES
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelDefinition:
+    """The model that the blocks after it need."""
+
+    id: str
+    sha256: bytes
+    profile: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelPayload:
+    """How the payload of a model block is to be decoded; `start` is where the code begins."""
+
+    symbols: int
+    windows: int
+    coder: int
+    file_start: bool
+    start: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Index:
+    """What a frame holds: the size of its header, its records, and the sha256 of its content.
+
+    records: (size in the frame, decoded size) of each, in order; the index itself is not among them.
+    """
+
+    header_size: int
+    records: tuple[tuple[int, int], ...]
+    sha256: bytes
+
+    @property
+    def content_size(self) -> int:
+        """Decoded bytes of the frame."""
+        return sum(raw for _, raw in self.records)
+
+
+def check32(data: bytes | memoryview) -> int:
+    """Return the low 32 bits of xxh3-64."""
+    return xxhash.xxh3_64_intdigest(data) & 0xFFFFFFFF
+
+
+def check64(data: bytes | memoryview) -> int:
+    """Return xxh3-64."""
+    return xxhash.xxh3_64_intdigest(data)
+
+
+def create_varint(value: int) -> bytes:
+    """Return value >= 0 as little-endian groups of 7 bits, the high bit set in all but the last."""
+    groups = bytearray()
+    while value > 0x7F:
+        groups.append(value & 0x7F | 0x80)
+        value >>= 7
+    groups.append(value)
+    return bytes(groups)
+
+
+def parse_varint(buffer: bytes, offset: int, limit: int, what: str) -> tuple[int, int]:
+    """Read a varint of at most `limit`; LimitError beyond, CorruptError for a longer form than needed."""
+    value = shift = 0
+    while True:
+        byte = take(buffer, offset, 1, what)[0]
+        offset += 1
+        value |= (byte & 0x7F) << shift
+        shift += 7
+        if value > limit or shift > 63:
+            raise LimitError(f"{what}: more than {limit:,}, the most that this version allows")
+        if byte < 0x80:
+            if byte == 0 and shift > 7:
+                raise CorruptError(f"{what}: a number in a longer form than needed")
+            return value, offset
+
+
+def take(buffer: bytes, offset: int, size: int, what: str) -> bytes:
+    """Return buffer[offset : offset + size], or raise TruncatedError."""
+    piece = bytes(buffer[offset : offset + size])
+    if len(piece) < size:
+        raise TruncatedError(f"{what}: the data ends {size - len(piece)} bytes too early")
+    return piece
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+def create_header(header: Header) -> bytes:
+    """Return the frame header."""
+    size = 0 if header.content_size is None else header.content_size + 1
+    fields = bytes([header.level]) + create_varint(header.block_size) + create_varint(size)
+    head = MAGIC + bytes([VERSION, 0, 0, len(fields)]) + fields
+    return head + check32(head).to_bytes(4, "little")
+
+
+def parse_header(buffer: bytes, offset: int = 0) -> tuple[Header, int]:
+    """Read the frame header."""
+    what = "frame header"
+    start = offset
+    magic = bytes(buffer[offset : offset + len(MAGIC)])
+    if magic != MAGIC[: len(magic)]:
+        raise CorruptError(f"{what}: not an lmzip file (it begins with {magic.hex(' ')})")
+    version, required, _, length = take(buffer, offset + len(MAGIC), 4, what)
+    if version != VERSION:
+        raise UnsupportedError(f"{what}: format version {version}; this lmzip reads version {VERSION}. Install a newer one")
+    end = offset + len(MAGIC) + 4 + length
+    check = _number(take(buffer, end, 4, what))
+    if check != check32(buffer[start:end]):
+        raise CorruptError(f"{what}: damaged (its check value differs)")
+    if required:
+        raise UnsupportedError(f"{what}: needs the features {required:#04x} of a newer lmzip")
+    fields = bytes(buffer[:end])  # so that the fields cannot reach beyond their length
+    offset += len(MAGIC) + 4
+    level = take(fields, offset, 1, what)[0]
+    block_size, offset = parse_varint(fields, offset + 1, MAX_BLOCK_SIZE, f"{what}: block size")
+    size, offset = parse_varint(fields, offset, 1 << 62, f"{what}: content size")
+    return Header(level, block_size, size - 1 if size else None), end + 4
+
+
+def create_record(type_: int, payload: bytes, raw: bytes | memoryview | None = None) -> bytes:
+    """Return a record; raw: the decoded data of a block."""
+    head = bytes([type_]) + create_varint(len(payload))
+    if type_ in DATA_TYPES:
+        if raw is None:
+            raise ValueError("a block needs its raw data")
+        head += create_varint(len(raw)) + check64(raw).to_bytes(8, "little")
+    head += check32(payload).to_bytes(4, "little")
+    return head + check32(head).to_bytes(4, "little") + payload
+
+
+def parse_record_header(buffer: bytes, offset: int, block_size: int) -> tuple[RecordHeader, int]:
+    """Read a record up to its payload. block_size: that of the frame header."""
+    what, start = "record header", offset
+    type_ = take(buffer, offset, 1, what)[0]
+    limits = {MODEL_DEFINITION: MAX_DEFINITION_SIZE, INDEX: MAX_INDEX_SIZE}
+    if type_ in DATA_TYPES:
+        limit = block_size  # a block that would take more is stored
+    elif type_ in limits:
+        limit = limits[type_]
+    elif type_ >= FIRST_SKIPPABLE:
+        limit = MAX_SKIPPABLE_SIZE
+    else:
+        raise UnsupportedError(f"{what}: record type {type_:#04x}; it is damaged or of a newer lmzip")
+    payload_size, offset = parse_varint(buffer, offset + 1, limit, f"{what}: payload size")
+    raw_size = raw_check = 0
+    if type_ in DATA_TYPES:
+        raw_size, offset = parse_varint(buffer, offset, block_size, f"{what}: decoded size")
+        raw_check, offset = _number(take(buffer, offset, 8, what)), offset + 8
+    payload_check, offset = _number(take(buffer, offset, 4, what)), offset + 4
+    if _number(take(buffer, offset, 4, what)) != check32(buffer[start:offset]):
+        raise CorruptError(f"{what}: damaged (its check value differs)")
+    return RecordHeader(type_, payload_size, payload_check, raw_size, raw_check), offset + 4
+
+
+def parse_payload(buffer: bytes, offset: int, header: RecordHeader) -> tuple[bytes, int]:
+    """Read and check the payload of a record."""
+    what = f"{DATA_TYPES.get(header.type, 'record')} payload"
+    payload = take(buffer, offset, header.payload_size, what)
+    if check32(payload) != header.payload_check:
+        raise CorruptError(f"{what}: damaged (its check value differs)")
+    return payload, offset + header.payload_size
+
+
+def create_model_definition(model: ModelDefinition) -> bytes:
+    """Return the payload of a MODEL_DEFINITION record."""
+    strings = [text.encode("utf-8") for text in (model.id, model.profile)]
+    return b"".join(create_varint(len(s)) + s for s in strings) + model.sha256
+
+
+def parse_model_definition(payload: bytes) -> ModelDefinition:
+    """Read the payload of a MODEL_DEFINITION record."""
+    what, offset, strings = "model definition", 0, []
+    for _ in range(2):
+        length, offset = parse_varint(payload, offset, MAX_DEFINITION_SIZE, what)
+        strings.append(take(payload, offset, length, what))
+        offset += length
+    try:
+        model_id, profile = (s.decode("utf-8") for s in strings)
+    except UnicodeDecodeError as error:
+        raise CorruptError(f"{what}: {error}") from error
+    return ModelDefinition(model_id, take(payload, offset, 32, what), profile)
+
+
+def create_model_payload(symbols: int, windows: int, coder: int, file_start: bool, code: bytes) -> bytes:
+    """Return the payload of a MODEL record."""
+    return create_varint(symbols) + create_varint(windows) + bytes([coder, int(file_start)]) + code
+
+
+def parse_model_payload(payload: bytes, raw_size: int) -> ModelPayload:
+    """Read the parameters of a MODEL record; every symbol stands for at least one byte of raw_size."""
+    what = "model payload"
+    symbols, offset = parse_varint(payload, 0, raw_size, f"{what}: symbols")
+    windows, offset = parse_varint(payload, offset, symbols, f"{what}: windows")
+    coder, flags = take(payload, offset, 2, what)
+    if windows == 0 or flags > 1:
+        raise CorruptError(f"{what}: {windows} windows, flags {flags:#04x}")
+    return ModelPayload(symbols, windows, coder, bool(flags), offset + 2)
+
+
+def create_end(index: Index) -> bytes:
+    """Return the index record and the footer."""
+    payload = create_varint(index.header_size) + create_varint(len(index.records))
+    payload += b"".join(create_varint(size) + create_varint(raw) for size, raw in index.records)
+    record = create_record(INDEX, payload + index.sha256)
+    return record + len(record).to_bytes(4, "little") + END_MAGIC
+
+
+def parse_index(payload: bytes) -> Index:
+    """Read the payload of the INDEX record."""
+    what, records = "index", []
+    header_size, offset = parse_varint(payload, 0, 1 << 10, what)
+    count, offset = parse_varint(payload, offset, MAX_INDEX_SIZE, what)
+    for _ in range(count):
+        size, offset = parse_varint(payload, offset, 1 << 62, what)
+        raw, offset = parse_varint(payload, offset, MAX_BLOCK_SIZE, what)
+        records.append((size, raw))
+    if len(payload) != offset + 32:
+        raise CorruptError(f"{what}: {len(payload) - offset} bytes where 32 were expected")
+    return Index(header_size, tuple(records), payload[offset:])
+
+
+def parse_footer(buffer: bytes, offset: int = 0) -> tuple[int, int]:
+    """Read the footer: return the size of the index record before it."""
+    footer = take(buffer, offset, FOOTER_SIZE, "footer")
+    if footer[4:] != END_MAGIC:
+        raise CorruptError("footer: not the end of an lmzip frame")
+    return _number(footer[:4]), offset + FOOTER_SIZE

@@ -1,0 +1,92 @@
+"""Which models there are, and getting the one that is needed."""
+
+from __future__ import annotations
+
+import importlib.resources
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lmzip.container import ModelDefinition
+from lmzip.errors import ModelError
+from lmzip.models.base import Model
+
+if TYPE_CHECKING:
+    from lmzip.models.text import TextModel
+
+DEFAULT_MODEL = "text-1"
+# The id that files record, and the folder in the package. A changed model gets a new id, and the
+# old one stays as long as files made with it are to be read.
+SHIPPED = {"text-1": "default"}
+
+_lock = threading.Lock()
+_loaded: dict[tuple[Path, int | None, str | None], TextModel] = {}
+
+
+def shipped_folder(model_id: str) -> Path:
+    """Return the folder of a model that ships with the package."""
+    return Path(str(importlib.resources.files("lmzip.models"))) / SHIPPED[model_id]
+
+
+def load_model(
+    source: str | Path | None = None,
+    *,
+    threads: int | None = None,
+    backend: str | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> TextModel:
+    """Load a model, or return it if it was loaded before with the same arguments.
+
+    source: the id of a model that ships, the folder of another, or None for the default.
+    threads: CPU threads it may use; None: all that the process may. backend: `cpu`, `torch` or
+    `cuda`; None: the fastest that proves itself on the CPU. Neither ever changes a byte.
+    notify: called with a message before something that takes long, such as compiling.
+    Raises ModelError where there is no such model or it cannot be read.
+    """
+    source = DEFAULT_MODEL if source is None else source
+    folder = shipped_folder(source) if source in SHIPPED else Path(source)  # type: ignore[arg-type]
+    with _lock:
+        key = (folder, threads, backend)
+        if key not in _loaded:
+            _loaded[key] = _load(folder, threads, backend, notify)
+        return _loaded[key]
+
+
+def _load(
+    folder: Path, threads: int | None, backend: str | None, notify: Callable[[str], None] | None
+) -> TextModel:
+    from lmzip.models.text import FILES, load_text_model  # torch takes seconds to import
+
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        known = ", ".join(SHIPPED)
+        raise ModelError(f"{folder}: no model there ({missing[0]} is missing). Give a folder, or one of: {known}")
+    try:
+        return load_text_model(folder, threads, backend, notify)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise ModelError(f"{folder}: the model cannot be read: {error}") from error
+
+
+def model_for(definition: ModelDefinition, given: Model | None, threads: int | None = None) -> Model:
+    """Return the model that a file was written with: the given one or one that ships.
+
+    Raises ModelError unless its sha256 is the recorded one.
+    """
+    expected = definition.sha256.hex()
+    if given is None:
+        if definition.id not in SHIPPED:
+            raise ModelError(
+                f"the file needs the model {definition.id} (sha256 {expected[:16]}...), which does not ship with "
+                "this version; give its folder with -m (in Python: model=load_model(FOLDER))",
+                definition.id, expected,
+            )  # fmt: skip
+        given = load_model(definition.id, threads=threads)
+    if given.sha256 != definition.sha256:
+        found = given.sha256.hex()
+        raise ModelError(
+            f"the file needs the model {definition.id} with sha256 {expected[:16]}..., "
+            f"but the one at hand is {given.id} with sha256 {found[:16]}...; give the right one with -m",
+            definition.id, expected, found,
+        )  # fmt: skip
+    return given

@@ -1,0 +1,52 @@
+"""The seam between models and codec: history in, integer probabilities out."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Session(Protocol):
+    """A model at work on one block: its windows advance in lockstep, one symbol a step."""
+
+    def predict(self) -> NDArray[np.uint32]:
+        """Return the frequencies of the next symbol, (windows, alphabet), rows adding up to 2**24."""
+
+    def update(self, symbols: NDArray[np.int32]) -> None:
+        """Append one symbol (windows,) to every window."""
+
+    def prefill(self, symbols: NDArray[np.int32]) -> NDArray[np.uint32]:
+        """Do predict and update for symbols (windows, steps): return (steps, windows, alphabet).
+
+        The encoder's way, which knows all symbols: the same integers as step by step, sooner.
+        """
+
+
+class Model(Protocol):
+    """A trained model with its alphabet; serves any number of blocks.
+
+    Attributes:
+        id: name that files record.
+        sha256: hash of everything that decides the probabilities.
+        profile: name of the arithmetic, such as `exact-1`.
+        alphabet: symbols are 0 .. alphabet - 1.
+    """
+
+    id: str
+    sha256: bytes
+    profile: str
+    alphabet: int
+
+    def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
+        """Cut data into symbols."""
+
+    def decode(self, symbols: NDArray[np.int32]) -> bytes:
+        """Join symbols to the data they were cut from."""
+
+    def begin(self, windows: int, file_start: bool, steps: int = 1) -> Session:
+        """Start a block; prefill will be asked for up to `steps` symbols at a time.
+
+        file_start: the first window begins where the file begins.
+        """

@@ -1,0 +1,101 @@
+"""The numbers of the profile `exact-1`: bounds, constants and the rules that keep them exact.
+
+Every sum is a sum of integers, so its order does not matter. Every float operation is one IEEE
+operation on single elements: + - * /, square root, rounding, comparison. exp is a polynomial of
+such operations; cos and sin are tables made with Python's integers. Changing any number in this
+file makes another profile and needs another name in FORMAT.md.
+"""
+
+from __future__ import annotations
+
+import functools
+from decimal import Context, Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+PROFILE = "exact-1"
+
+# int8 kernels without VNNI take the activations as unsigned (x + 128) and add two products in
+# 16 bits, saturating: 2 * 63 * 255 = 32130 stays below 32768, 2 * 127 * 255 would not.
+WEIGHT_MAX = 63
+ACTIVATION_MAX = 127
+
+NORM_MAX = 32767  # row maximum of the integers whose squares a norm adds up
+
+FREQUENCY_BITS = 24
+FREQUENCY_TOTAL = 1 << FREQUENCY_BITS
+
+# 2**-f for 0 <= f < 1 is ((((C4 f + C3) f + C2) f + C1) f + 1), relative error under 5e-6
+# (least squares at Chebyshev nodes, coefficients rounded to 24 bits after the point).
+LOG2_E = np.float32(24204406 / 2**24)
+EXP2_C1 = np.float32(-11627876 / 2**24)
+EXP2_C2 = np.float32(4018658 / 2**24)
+EXP2_C3 = np.float32(-895044 / 2**24)
+EXP2_C4 = np.float32(115699 / 2**24)
+ATTENTION_ONE = np.float32(1 << 14)  # times ACTIVATION_MAX times 1024 keys stays under 2**31
+OUTPUT_ONE = np.float32(1 << 24)
+EXP2_LAST = np.float32(31)  # largest shift; exp(-x) is 0 long before
+
+WINDOW_LIMIT = 1024  # keys a query may see; see ATTENTION_ONE
+
+_BITS = 96  # fraction bits of the integers that cos and sin are computed in
+_ONE = 1 << _BITS
+
+
+def rope_tables(head_dim: int, theta: float, positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return cos and sin of position * theta**(-2i / head_dim), float32 (positions, head_dim / 2).
+
+    Exact tables for the low and the high byte of the position are joined by the addition
+    theorem in float64, element by element.
+    """
+    low_cos, low_sin, high_cos, high_sin = _rope_parts(head_dim, theta, -(-positions // 256))
+    cos = high_cos[:, None] * low_cos - high_sin[:, None] * low_sin
+    sin = high_sin[:, None] * low_cos + high_cos[:, None] * low_sin
+    shape = (-1, head_dim // 2)
+    return (
+        cos.reshape(shape)[:positions].astype(np.float32),
+        sin.reshape(shape)[:positions].astype(np.float32),
+    )
+
+
+@functools.cache
+def _rope_parts(head_dim: int, theta: float, pages: int) -> tuple[NDArray[np.float64], ...]:
+    context = Context(prec=50)  # ln and exp of decimal are correctly rounded on every platform
+    log_theta = context.ln(Decimal(theta))
+    turns = []
+    for i in range(0, head_dim, 2):
+        frequency = context.exp(context.divide(context.multiply(log_theta, Decimal(-i)), Decimal(head_dim)))
+        turns.append(_cos_sin(int(context.multiply(frequency, Decimal(_ONE)))))
+    low = [_powers(turn, 256) for turn in turns]
+    high = [_powers(_multiply(powers[-1], turn), pages) for powers, turn in zip(low, turns, strict=True)]
+    parts = [np.array([[c / _ONE, s / _ONE] for row in table for c, s in row]) for table in (low, high)]
+    low_parts, high_parts = (p.reshape(head_dim // 2, -1, 2).transpose(2, 1, 0) for p in parts)
+    return low_parts[0], low_parts[1], high_parts[0], high_parts[1]
+
+
+def _cos_sin(x: int) -> tuple[int, int]:
+    """Return (cos x, sin x) for 0 <= x <= 1, as integers over _ONE, by their Taylor series."""
+    cos = sin = 0
+    term, n = _ONE, 0
+    while term:
+        sign = -1 if n & 2 else 1
+        if n & 1:
+            sin += sign * term
+        else:
+            cos += sign * term
+        n += 1
+        term = (term * x >> _BITS) // n
+    return cos, sin
+
+
+def _multiply(a: tuple[int, int], b: tuple[int, int]) -> tuple[int, int]:
+    """Multiply two unit complex numbers: the addition theorem."""
+    return (a[0] * b[0] - a[1] * b[1]) >> _BITS, (a[1] * b[0] + a[0] * b[1]) >> _BITS
+
+
+def _powers(turn: tuple[int, int], count: int) -> list[tuple[int, int]]:
+    powers = [(_ONE, 0)]
+    while len(powers) < count:
+        powers.append(_multiply(powers[-1], turn))
+    return powers

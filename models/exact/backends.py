@@ -1,0 +1,47 @@
+"""Choosing an engine that proves itself on this machine."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from lmzip.models.exact import kernels
+from lmzip.models.exact.cpu_engine import CPUEngine
+from lmzip.models.exact.engine import REFERENCE_DIGEST, Engine, reference_digest, reference_network
+from lmzip.models.exact.torch_engine import TorchEngine
+from lmzip.models.exact.weights import Weights
+
+# In the order of preference; "cuda" is used only where it is asked for.
+BACKENDS: dict[str, Callable[[Weights], Engine]] = {
+    "cpu": CPUEngine,
+    "torch": lambda weights: TorchEngine(weights, "cpu"),
+    "cuda": lambda weights: TorchEngine(weights, "cuda"),
+}
+
+
+@functools.cache
+def is_trusted(backend: str) -> bool:
+    """Evaluate the reference network and compare every frequency; done once in a process."""
+    return reference_digest(BACKENDS[backend](reference_network())) == REFERENCE_DIGEST
+
+
+def make_engine(
+    weights: Weights, backend: str | None = None, notify: Callable[[str], None] | None = None
+) -> tuple[str, Engine]:
+    """Return the name of a trusted backend and an engine of it.
+
+    backend: a name from BACKENDS; None: the first of cpu and torch that is trusted.
+    notify: told when something takes long.
+    Raises ValueError for an unknown backend and RuntimeError where none computes exactly.
+    """
+    if backend is not None and backend not in BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
+    if backend in (None, "cpu") and notify is not None and kernels.compiles_now():
+        notify("compiling for this machine; once after an installation, some 15 seconds")
+    for name in [backend] if backend else ["cpu", "torch"]:
+        if is_trusted(name):
+            return name, BACKENDS[name](weights)
+    raise RuntimeError(
+        f"the backend {backend or 'cpu'} does not compute exactly on this machine: its self-test gives other "
+        "integers than everywhere else. Nothing was coded. Please report this with the output of `lmzip models info`"
+    )

@@ -1,0 +1,103 @@
+"""Weights of an exact network: rounding a float network, safetensors in and out."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from lmzip.models.exact.arithmetic import WEIGHT_MAX
+from lmzip.models.exact.config import NetworkConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Matrix:
+    """values * scale[:, None]: int8 (outputs, inputs) in [-63, 63], float32 (outputs,)."""
+
+    values: NDArray[np.int8]
+    scale: NDArray[np.float32]
+
+    @classmethod
+    def rounded(cls, weight: NDArray[np.float32]) -> Matrix:
+        """Round a float matrix to 7 bits per row."""
+        largest = np.abs(weight).max(axis=1)
+        scale = (np.maximum(largest, np.float32(1e-8)) / np.float32(WEIGHT_MAX)).astype(np.float32)
+        return cls(np.rint(weight / scale[:, None]).astype(np.int8), scale)
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    """Every number of a network. `matrices` has `embedding` and config.matrix_shapes()."""
+
+    config: NetworkConfig
+    matrices: dict[str, Matrix]
+    gains: dict[str, NDArray[np.float32]]
+
+    def __post_init__(self) -> None:
+        c = self.config
+        shapes = {"embedding": (c.vocab_size + 2, c.hidden_size), **c.matrix_shapes()}
+        for name, shape in shapes.items():
+            matrix = self.matrices.get(name)
+            if matrix is None or matrix.values.shape != shape or matrix.scale.shape != shape[:1]:
+                raise ValueError(f"weights: {name} is missing or not of shape {shape}")
+            if matrix.values.dtype != np.int8 or matrix.scale.dtype != np.float32:
+                raise ValueError(f"weights: {name} is not int8 with float32 scales")
+            if np.abs(matrix.values.astype(np.int16)).max() > WEIGHT_MAX:
+                raise ValueError(f"weights: {name} goes beyond 7 bits")
+            if not np.isfinite(matrix.scale).all() or matrix.scale.min() < 0:
+                raise ValueError(f"weights: {name} has a scale that is not finite and positive")
+        for name, length in self.gain_lengths(c).items():
+            gain = self.gains.get(name)
+            if gain is None or gain.shape != (length,) or gain.dtype != np.float32 or not np.isfinite(gain).all():
+                raise ValueError(f"weights: {name} is missing or not {length} finite float32")
+
+    @staticmethod
+    def gain_lengths(c: NetworkConfig) -> dict[str, int]:
+        """Name to length of every norm's gain."""
+        lengths = {"norm": c.hidden_size}
+        for i in range(c.num_hidden_layers):
+            lengths[f"layers.{i}.attention_norm"] = c.hidden_size
+            lengths[f"layers.{i}.mlp_norm"] = c.hidden_size
+            if c.qk_norm:
+                lengths[f"layers.{i}.q_norm"] = c.head_dim
+                lengths[f"layers.{i}.k_norm"] = c.head_dim
+        return lengths
+
+    def matrix(self, name: str) -> Matrix:
+        """Return a matrix; a tied head is the embedding without the marks."""
+        if name == "head" and self.config.tie_word_embeddings:
+            embedding, size = self.matrices["embedding"], self.config.vocab_size
+            return Matrix(embedding.values[:size], embedding.scale[:size])
+        return self.matrices[name]
+
+    @classmethod
+    def from_float(cls, config: NetworkConfig, tensors: dict[str, NDArray[np.float32]]) -> Weights:
+        """Round the float tensors named `<name>.weight` of a trained network."""
+        gains = {name: tensors[f"{name}.weight"].astype(np.float32) for name in cls.gain_lengths(config)}
+        names = ["embedding", *config.matrix_shapes()]
+        return cls(config, {name: Matrix.rounded(tensors[f"{name}.weight"]) for name in names}, gains)
+
+    def save(self, path: str | Path) -> None:
+        """Write a safetensors file."""
+        tensors: dict[str, np.ndarray] = {f"{name}.gain": gain for name, gain in self.gains.items()}
+        for name, matrix in self.matrices.items():
+            tensors[f"{name}.values"], tensors[f"{name}.scale"] = matrix.values, matrix.scale
+        save_file({name: np.ascontiguousarray(t) for name, t in sorted(tensors.items())}, str(path))
+
+    @classmethod
+    def load(cls, path: str | Path, config: NetworkConfig) -> Weights:
+        """Read what `save` wrote; anything else raises ValueError."""
+        try:
+            tensors = load_file(str(path))
+        except SafetensorError as error:
+            raise ValueError(f"weights: {path}: {error}") from error
+        values = {n.removesuffix(".values"): t for n, t in tensors.items() if n.endswith(".values")}
+        scales = {n.removesuffix(".scale"): t for n, t in tensors.items() if n.endswith(".scale")}
+        if values.keys() != scales.keys():
+            raise ValueError(f"weights: {path}: values and scales do not pair up")
+        gains = {n.removesuffix(".gain"): t for n, t in tensors.items() if n.endswith(".gain")}
+        return cls(config, {n: Matrix(v, scales[n]) for n, v in values.items()}, gains)

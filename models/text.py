@@ -1,0 +1,147 @@
+"""Text models: a byte-level tokenizer and an exact network, loaded from a folder."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lmzip.models.exact import arithmetic
+from lmzip.models.exact.config import NetworkConfig
+from lmzip.models.exact.backends import make_engine
+from lmzip.models.exact.engine import Engine
+from lmzip.models.exact.weights import Weights
+from lmzip.models.tokenizer import Tokenizer
+
+FILES = ("config.json", "tokenizer.json", "weights.safetensors")
+
+
+class TextModel:
+    """A tokenizer and an exact network. See `lmzip.models.base.Model`.
+
+    Threads share a block by windows: each evaluates its part of the batch alone, so nothing
+    depends on their number.
+    """
+
+    profile = arithmetic.PROFILE
+
+    def __init__(
+        self, model_id: str, tokenizer: Tokenizer, engine: Engine, sha256: bytes,
+        threads: int | None = None, backend: str = "cpu",
+    ) -> None:  # fmt: skip
+        """threads: of the CPU; None: as many as the process may use. backend: the engine's name, for reports."""
+        if len(tokenizer) != engine.config.vocab_size:
+            raise ValueError(f"model {model_id}: {len(tokenizer)} tokens, {engine.config.vocab_size} outputs")
+        self.id, self.sha256, self.backend = model_id, sha256, backend
+        self.alphabet = len(tokenizer)
+        self.tokenizer, self.engine = tokenizer, engine
+        self.threads = threads or len(os.sched_getaffinity(0))
+        self._pool = _worker_pool(self.threads) if self.threads > 1 else None
+
+    def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
+        """See Model.encode."""
+        return self.tokenizer.encode(data)
+
+    def decode(self, symbols: NDArray[np.int32]) -> bytes:
+        """See Model.decode."""
+        return self.tokenizer.decode(symbols)
+
+    def begin(self, windows: int, file_start: bool, steps: int = 1) -> TextSession:
+        """See Model.begin."""
+        return TextSession(self, windows, file_start, steps)
+
+    def run(self, tasks: list[Callable[[], NDArray[np.uint32]]]) -> list[NDArray[np.uint32]]:
+        """Call the tasks, on the model's threads if there is more than one."""
+        if self._pool is None or len(tasks) == 1:
+            return [task() for task in tasks]
+        return [future.result() for future in [self._pool.submit(task) for task in tasks]]
+
+
+class TextSession:
+    """See `lmzip.models.base.Session`."""
+
+    def __init__(self, model: TextModel, windows: int, file_start: bool, steps: int) -> None:
+        config = model.engine.config
+        self._model = model
+        # Parts of the windows, one for each thread: (first, last + 1, state).
+        bounds = np.linspace(0, windows, min(model.threads, windows) + 1).astype(int).tolist()
+        self._parts = [(a, b, model.engine.start(b - a, steps)) for a, b in zip(bounds, bounds[1:], strict=False)]
+        self._last = np.full(windows, config.cut_start, np.int32)
+        if file_start:
+            self._last[0] = config.file_start
+
+    def predict(self) -> NDArray[np.uint32]:
+        """See Session.predict."""
+        return self._forward(self._last[:, None])[0]
+
+    def update(self, symbols: NDArray[np.int32]) -> None:
+        """See Session.update."""
+        self._last = symbols
+
+    def prefill(self, symbols: NDArray[np.int32]) -> NDArray[np.uint32]:
+        """See Session.prefill."""
+        ids = np.concatenate((self._last[:, None], symbols[:, :-1]), axis=1)
+        self._last = symbols[:, -1]
+        return self._forward(ids)
+
+    def _forward(self, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
+        forward = self._model.engine.forward
+
+        def task(part: tuple[int, int, Any]) -> Callable[[], NDArray[np.uint32]]:
+            first, end, state = part
+            return lambda: forward(state, np.ascontiguousarray(ids[first:end]))
+
+        results = self._model.run([task(part) for part in self._parts])
+        return results[0] if len(results) == 1 else np.concatenate(results, axis=1)
+
+
+def load_text_model(
+    folder: str | Path,
+    threads: int | None = None,
+    backend: str | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> TextModel:
+    """Load a model from a folder of FILES.
+
+    backend, notify: see lmzip.models.exact.backends.make_engine.
+    Raises FileNotFoundError where a file is missing, ValueError where one is malformed, and
+    RuntimeError where this machine cannot evaluate the network exactly.
+    """
+    folder = Path(folder)
+    contents = {name: (folder / name).read_bytes() for name in FILES}
+    try:
+        description = json.loads(contents["config.json"])
+        model_id, profile = description["id"], description["profile"]
+        config = NetworkConfig.from_dict(description["network"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from error
+    if profile != arithmetic.PROFILE:
+        raise ValueError(f"{folder}: profile {profile}; this version evaluates {arithmetic.PROFILE}")
+    tokenizer = Tokenizer.from_json(contents["tokenizer.json"].decode("utf-8"))
+    weights = Weights.load(folder / "weights.safetensors", config)
+    name, engine = make_engine(weights, backend, notify)
+    return TextModel(model_id, tokenizer, engine, fingerprint(contents), 1 if name == "cuda" else threads, name)
+
+
+def fingerprint(contents: dict[str, bytes]) -> bytes:
+    """Return the sha256 of a model: of the sha256 of each of its FILES, in their order."""
+    return hashlib.sha256(b"".join(hashlib.sha256(contents[name]).digest() for name in FILES)).digest()
+
+
+def _worker_pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:
+    """Start threads in which torch computes alone; the caller's torch threads stay as they are."""
+    before = torch.get_num_threads()
+    pool = concurrent.futures.ThreadPoolExecutor(
+        threads, thread_name_prefix="lmzip", initializer=lambda: torch.set_num_threads(1)
+    )
+    concurrent.futures.wait([pool.submit(lambda: None) for _ in range(threads)])
+    torch.set_num_threads(before)
+    return pool

@@ -1,0 +1,110 @@
+"""Cut the training corpora into tokens.
+
+`python -m lmzip.models.training.pack CORPORA OUT` reads CORPORA/<domain>/*.txt (documents joined
+by NUL bytes), trains the vocabulary unless OUT holds one, and writes OUT/tokenizer.json and
+OUT/<domain>-NNN.npy: uint16 token ids in pieces under 60 MiB. The id one past the vocabulary
+stands before each document and means "a file begins here".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+from tqdm import tqdm
+
+from lmzip.models import tokenizer as bpe
+from lmzip.models.tokenizer import Tokenizer
+
+PIECE_TOKENS = 30_000_000  # uint16: 57 MiB
+SEGMENT_BYTES = 1 << 16
+# Share of the vocabulary's training sample and of the training crops that each domain gets.
+WEIGHTS = {"english": 0.62, "code": 0.13, "docs": 0.09, "data": 0.04, "markup": 0.04, "multilingual": 0.08}
+# A share of the segments is cut with BPE-dropout or into single bytes, so that the network
+# knows what to do with unusual cuts: window borders, binary data, rare names.
+DROPOUT_SHARE, DROPOUT = 0.05, 0.1
+BYTES_SHARE = 0.01
+
+
+def documents(domain: Path) -> Iterator[bytes]:
+    """Yield the documents of every file of a domain, in the order of the file names."""
+    for path in sorted(domain.glob("*.txt")):
+        yield from filter(None, path.read_bytes().split(b"\0"))
+
+
+def vocabulary_sample(corpora: Path, total_bytes: int, seed: int = 0) -> Iterator[bytes]:
+    """Yield random segments of all domains in the proportion of WEIGHTS."""
+    rng = np.random.default_rng(seed)
+    for domain, weight in WEIGHTS.items():
+        files = sorted((corpora / domain).glob("*.txt"))
+        each = int(total_bytes * weight / len(files))
+        for path in files:
+            data = path.read_bytes()
+            count = max(1, each // SEGMENT_BYTES)
+            for start in rng.integers(0, max(1, len(data) - SEGMENT_BYTES), count):
+                yield data[start : start + SEGMENT_BYTES]
+
+
+def tokens_of(
+    document: bytes, tokenizer: Tokenizer, single_bytes: np.ndarray, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yield a document's tokens, its beginning mark first, segment by segment."""
+    yield np.array([len(tokenizer)], np.int32)
+    for start in range(0, len(document), SEGMENT_BYTES):
+        segment = document[start : start + SEGMENT_BYTES]
+        kind = rng.random()
+        if kind < BYTES_SHARE:
+            yield single_bytes[np.frombuffer(segment, np.uint8)]
+        else:
+            yield tokenizer.encode(segment, DROPOUT if kind < BYTES_SHARE + DROPOUT_SHARE else None)
+
+
+def pack_domain(domain: Path, out: Path, tokenizer: Tokenizer, limit_bytes: int) -> None:
+    """Write the pieces of one domain."""
+    rng = np.random.default_rng(1)
+    single_bytes = np.array([tokenizer.vocabulary.index(bytes([b])) for b in range(256)], np.int32)
+    docs = list(documents(domain))
+    rng.shuffle(docs)  # type: ignore[arg-type]
+    pending: list[np.ndarray] = []
+    pieces = count = used = 0
+
+    def flush() -> None:
+        nonlocal pending, pieces, count
+        np.save(out / f"{domain.name}-{pieces:03d}.npy", np.concatenate(pending).astype(np.uint16))
+        pending, pieces, count = [], pieces + 1, 0
+
+    for document in tqdm(docs, desc=domain.name, unit="doc"):
+        for tokens in tokens_of(document, tokenizer, single_bytes, rng):
+            pending.append(tokens)
+            count += len(tokens)
+            if count >= PIECE_TOKENS:
+                flush()
+        used += len(document)
+        if used >= limit_bytes:
+            break
+    if count:
+        flush()
+
+
+@click.command()
+@click.argument("corpora", type=click.Path(path_type=Path, exists=True))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--vocabulary", default=4096, help="Tokens in the vocabulary.")
+@click.option("--sample", default=60, help="Megabytes of text that the vocabulary is learnt from.")
+@click.option("--limit", default=10_000, help="Megabytes of each domain to cut at most.")
+def main(corpora: Path, out: Path, vocabulary: int, sample: int, limit: int) -> None:
+    """Train the vocabulary and cut every domain of CORPORA into pieces in OUT."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "tokenizer.json"
+    if not path.exists():
+        learnt = bpe.train(vocabulary_sample(corpora, sample * 1_000_000), vocabulary)
+        path.write_text(learnt.to_json(), encoding="utf-8")
+    tokenizer = Tokenizer.from_file(path)
+    for domain in WEIGHTS:
+        pack_domain(corpora / domain, out, tokenizer, limit * 1_000_000)
+
+
+if __name__ == "__main__":
+    main()

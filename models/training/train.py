@@ -1,0 +1,325 @@
+"""Train a text model: `python -m lmzip.models.training.train TOKENS OUT --minutes M`.
+
+TOKENS is what `pack` wrote. The float parent of the exact network (`lmzip.models.exact`) is
+trained with Muon for the matrices and AdamW for the rest, in bfloat16 where the chip has it. In
+the last part of the run every matrix product sees weights rounded to 7 bits and activations to
+8, exactly as the exact network rounds them, with straight-through gradients.
+
+The run can be stopped at any moment: the same command goes on from OUT/checkpoint.pt. Time, not
+steps, is the budget; the time of earlier runs counts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lmzip.models.exact.config import NetworkConfig
+from lmzip.models.tokenizer import Tokenizer
+from lmzip.models.training.pack import WEIGHTS
+
+WEIGHT_MAX, ACTIVATION_MAX = 63, 127  # lmzip.models.exact.arithmetic explains the bounds
+WARM_UP, DECAY_FROM, QUANTISE_FROM = 0.02, 0.35, 0.85  # shares of the budget
+DOCUMENT_START_SHARE = 0.05  # crops that begin where a document begins
+VALIDATION_SHARE = 0.005  # the end of every piece, never trained on
+
+
+def rounded(x: Tensor, largest: int) -> Tensor:
+    """Round each row to integers of at most `largest` times a scale; gradients pass straight."""
+    scale = x.abs().amax(dim=-1, keepdim=True).clamp(min=1e-8) / largest
+    return x + (torch.round(x / scale) * scale - x).detach()
+
+
+class Matrix(nn.Linear):
+    """A product without bias that can see what the exact network will see."""
+
+    quantised = False
+
+    def __init__(self, inputs: int, outputs: int, zero: bool = False) -> None:
+        super().__init__(inputs, outputs, bias=False)
+        nn.init.zeros_(self.weight) if zero else nn.init.normal_(self.weight, std=inputs**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight
+        if self.quantised:
+            x, weight = rounded(x, ACTIVATION_MAX), rounded(weight, WEIGHT_MAX)
+        return F.linear(x, weight)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Apply rotary position embedding to x (batch, heads, time, head_dim)."""
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat((a * cos - b * sin, b * cos + a * sin), dim=-1)
+
+
+class Layer(nn.Module):
+    """Attention and gated feed-forward, each behind a norm and added to the residual."""
+
+    def __init__(self, c: NetworkConfig) -> None:
+        super().__init__()
+        self.config = c
+        heads = c.num_attention_heads * c.head_dim
+        self.attention_norm = nn.RMSNorm(c.hidden_size, c.rms_norm_eps)
+        self.qkv = Matrix(c.hidden_size, c.qkv_rows)
+        if c.qk_norm:
+            self.q_norm = nn.RMSNorm(c.head_dim, c.rms_norm_eps)
+            self.k_norm = nn.RMSNorm(c.head_dim, c.rms_norm_eps)
+        self.out = Matrix(heads, c.hidden_size, zero=True)
+        self.mlp_norm = nn.RMSNorm(c.hidden_size, c.rms_norm_eps)
+        self.gate_up = Matrix(c.hidden_size, 2 * c.intermediate_size)
+        self.down = Matrix(c.intermediate_size, c.hidden_size, zero=True)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        c = self.config
+        batch, time_, _ = x.shape
+        qkv = self.qkv(self.attention_norm(x)).view(batch, time_, -1, c.head_dim).transpose(1, 2)
+        kv = c.num_key_value_heads
+        q, k, v = qkv.split((c.num_attention_heads, kv, kv), dim=1)  # (batch, heads, time, head_dim)
+        if c.qk_norm:
+            q, k = self.q_norm(q), self.k_norm(k)
+        q, k = rotate(q, cos, sin).type_as(v), rotate(k, cos, sin).type_as(v)
+        y = F.scaled_dot_product_attention(q, k, v, mask, enable_gqa=kv < c.num_attention_heads)
+        y = y.transpose(1, 2).reshape(batch, time_, -1)
+        x = x + self.out(y)
+        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
+        return x + self.down(F.silu(gate) * up)
+
+
+class Network(nn.Module):
+    """The float parent of the exact network."""
+
+    def __init__(self, c: NetworkConfig) -> None:
+        super().__init__()
+        self.config = c
+        self.embedding = nn.Embedding(c.vocab_size + 2, c.hidden_size)
+        nn.init.normal_(self.embedding.weight, std=0.5 * c.hidden_size**-0.5)
+        self.layers = nn.ModuleList(Layer(c) for _ in range(c.num_hidden_layers))
+        self.norm = nn.RMSNorm(c.hidden_size, c.rms_norm_eps)
+        self.head = None if c.tie_word_embeddings else Matrix(c.hidden_size, c.vocab_size)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Return logits (batch, time, vocab_size) after each of ids (batch, time)."""
+        c = self.config
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        steps = torch.arange(0, c.head_dim, 2, device=ids.device) / c.head_dim
+        angles = positions[:, None] * c.rope_theta**-steps
+        distance = positions[:, None] - positions[None, :]
+        mask = (distance >= 0) & (distance < c.sliding_window)
+        x = self.embedding(ids)
+        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        for layer in self.layers:
+            x = layer(x, cos, sin, mask)
+        x = self.norm(x)
+        if self.head is not None:
+            return self.head(x)
+        weight = self.embedding.weight[: c.vocab_size]
+        if Matrix.quantised:
+            x, weight = rounded(x, ACTIVATION_MAX), rounded(weight, WEIGHT_MAX)
+        return F.linear(x, weight)
+
+    def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
+        """Return the mean code length in nats; targets that are marks do not count."""
+        logits = self(ids).float().flatten(0, 1)
+        targets = targets.flatten()
+        targets = torch.where(targets < self.config.vocab_size, targets, -100)
+        return F.cross_entropy(logits, targets)
+
+
+class Tokens:
+    """Random crops of the packed tokens, every domain with its weight."""
+
+    def __init__(self, folder: Path, config: NetworkConfig, seed: int) -> None:
+        self.config = config
+        self.rng = np.random.default_rng(seed)
+        self.pieces: dict[str, list[np.ndarray]] = {}
+        for domain in WEIGHTS:
+            paths = sorted(folder.glob(f"{domain}-*.npy"))
+            if paths:
+                self.pieces[domain] = [np.load(path, mmap_mode="r") for path in paths]
+        if not self.pieces:
+            raise click.ClickException(f"{folder}: no packed tokens; run lmzip.models.training.pack first")
+        self.trained = {d: [int(len(p) * (1 - VALIDATION_SHARE)) for p in ps] for d, ps in self.pieces.items()}
+        self.starts = {
+            d: [np.flatnonzero(p[:n] == config.file_start) for p, n in zip(ps, self.trained[d], strict=True)]
+            for d, ps in self.pieces.items()
+        }
+
+    def batch(self, crops: int, length: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets (crops, length) as int64."""
+        domains = list(self.pieces)
+        weights = np.array([WEIGHTS[d] for d in domains])
+        rows = []
+        for domain in self.rng.choice(domains, crops, p=weights / weights.sum()):
+            sizes = np.array(self.trained[domain])
+            i = self.rng.choice(len(sizes), p=sizes / sizes.sum())
+            starts = self.starts[domain][i]
+            last = max(1, sizes[i] - length - 1)
+            if len(starts) and self.rng.random() < DOCUMENT_START_SHARE:
+                start = min(int(self.rng.choice(starts)), last - 1)
+            else:
+                start = int(self.rng.integers(0, last))
+            rows.append(self._crop(self.pieces[domain][i][start : start + length + 1], length))
+        return self._tensors(rows)
+
+    def validation(self, domain: str, crops: int, length: int) -> tuple[Tensor, Tensor]:
+        """Return the first crops of the held-back end of a domain's last piece."""
+        tail = self.pieces[domain][-1][self.trained[domain][-1] :]
+        count = max(1, min(crops, len(tail) // length))
+        return self._tensors([self._crop(tail[i * length : (i + 1) * length + 1], length) for i in range(count)])
+
+    def _crop(self, tokens: np.ndarray, length: int) -> np.ndarray:
+        tokens = tokens.astype(np.int64)
+        if tokens[0] != self.config.file_start:
+            tokens = np.concatenate(([self.config.cut_start], tokens[:-1]))
+        return np.pad(tokens, (0, length + 1 - len(tokens)), constant_values=self.config.file_start)
+
+    @staticmethod
+    def _tensors(rows: list[np.ndarray]) -> tuple[Tensor, Tensor]:
+        ids = torch.from_numpy(np.stack(rows))
+        return ids[:, :-1], ids[:, 1:]
+
+
+def rate(progress: float) -> float:
+    """Return the learning rate's factor: warm-up, plateau, linear decay to zero."""
+    return min(1.0, progress / WARM_UP, (1 - progress) / (1 - DECAY_FROM))
+
+
+class Trainer:
+    """One resumable run."""
+
+    def __init__(self, network: Network, tokens: Tokens, vocabulary: list[bytes], out: Path, device: str) -> None:
+        self.network, self.tokens, self.out, self.device = network.to(device), tokens, out, device
+        sizes = [len(token) for token in vocabulary] + [0, 0]
+        self.token_bytes = torch.tensor(sizes, device=device)
+        matrices = [p for m in network.modules() if isinstance(m, Matrix) for p in m.parameters()]
+        others = [p for p in network.parameters() if not any(p is m for m in matrices)]
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01),
+            torch.optim.AdamW(others, lr=4e-3, betas=(0.9, 0.95), weight_decay=0.0),
+        ]
+        self.base_rates = [group["lr"] for o in self.optimizers for group in o.param_groups]
+        self.steps, self.seconds, self.tokens_seen = 0, 0.0, 0
+
+    def save(self) -> None:
+        """Write the checkpoint; an interrupted write leaves the old one."""
+        state = {
+            "network": self.network.state_dict(),
+            "optimizers": [o.state_dict() for o in self.optimizers],
+            "progress": (self.steps, self.seconds, self.tokens_seen),
+            "config": self.network.config.to_json(),
+        }
+        torch.save(state, self.out / "checkpoint.tmp")
+        os.replace(self.out / "checkpoint.tmp", self.out / "checkpoint.pt")
+
+    def restore(self) -> None:
+        """Go on from the checkpoint if there is one."""
+        if (path := self.out / "checkpoint.pt").exists():
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            self.network.load_state_dict(state["network"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+            self.steps, self.seconds, self.tokens_seen = state["progress"]
+            self.tokens.rng = np.random.default_rng(self.steps)
+
+    @torch.no_grad()
+    def bits_per_byte(self, crops: int = 32, length: int = 512) -> dict[str, float]:
+        """Return the code length of the held-back tokens of every domain."""
+        result = {}
+        for domain in self.tokens.pieces:
+            ids, targets = self.tokens.validation(domain, crops, length)
+            nats = size = 0.0
+            for x, y in zip(ids.split(8), targets.split(8), strict=True):
+                x, y = x.to(self.device), y.to(self.device)
+                counted = (y < self.network.config.vocab_size).sum().item()
+                with torch.autocast(self.device, torch.bfloat16):
+                    nats += self.network.loss(x, y).item() * counted
+                size += self.token_bytes[y].sum().item()
+            result[domain] = round(nats / math.log(2) / size, 4)
+        return result
+
+    def run(self, minutes: float, crops: int, length: int, compile_: bool) -> None:
+        """Train until the budget is spent."""
+        loss_of = torch.compile(self.network.loss) if compile_ else self.network.loss
+        begun, mean, last_save = time.monotonic() - self.seconds, float("nan"), time.monotonic()
+        first = self.steps + 1
+        while (progress := self.seconds / (60 * minutes)) < 1:
+            if Matrix.quantised != (progress >= QUANTISE_FROM):
+                Matrix.quantised = progress >= QUANTISE_FROM
+                loss_of = torch.compile(self.network.loss) if compile_ else self.network.loss
+            groups = [group for o in self.optimizers for group in o.param_groups]
+            for group, base in zip(groups, self.base_rates, strict=True):
+                group["lr"] = base * rate(progress)
+            ids, targets = (t.to(self.device, non_blocking=True) for t in self.tokens.batch(crops, length))
+            with torch.autocast(self.device, torch.bfloat16):
+                loss = loss_of(ids, targets)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            for optimizer in self.optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
+            self.steps += 1
+            self.tokens_seen += crops * length
+            if self.steps % 20 == 0:  # .item() waits for the device
+                bits = loss.item() / math.log(2) * targets.numel() / self.token_bytes[targets].sum().item()
+                mean = bits if math.isnan(mean) else 0.9 * mean + 0.1 * bits
+            if self.steps == first:  # compilation is not training
+                begun = time.monotonic() - self.seconds
+            self.seconds = time.monotonic() - begun
+            if self.steps % 100 == 0:
+                speed = self.tokens_seen / self.seconds
+                click.echo(f"{self.steps} {progress:.1%} {mean:.4f} bits/byte {speed:.0f} tokens/s")
+            if time.monotonic() - last_save > 180:
+                self.save()
+                last_save = time.monotonic()
+        Matrix.quantised = True
+        self.save()
+        scores = self.bits_per_byte()
+        record = {"steps": self.steps, "minutes": self.seconds / 60, "tokens": self.tokens_seen, "bits_per_byte": scores}
+        (self.out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
+        click.echo(json.dumps(record))
+
+
+@click.command()
+@click.argument("tokens", type=click.Path(path_type=Path, exists=True))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--minutes", default=60.0, help="Time to train for, earlier runs into OUT counted in.")
+@click.option("--hidden", default=256, help="Width of the residual.")
+@click.option("--layers", default=6)
+@click.option("--crops", default=16, help="Crops in a step.")
+@click.option("--length", default=512, help="Tokens in a crop.")
+@click.option("--threads", default=0, help="CPU threads; 0: as torch chooses.")
+@click.option("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+@click.option("--compile/--no-compile", "compile_", default=True)
+@click.option("--seed", default=0)
+def main(
+    tokens: Path, out: Path, minutes: float, hidden: int, layers: int, crops: int, length: int,
+    threads: int, device: str, compile_: bool, seed: int,
+) -> None:  # fmt: skip
+    """Train a network on the packed TOKENS and keep its checkpoint in OUT."""
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(seed)
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = Tokenizer.from_file(tokens / "tokenizer.json")
+    config = NetworkConfig(
+        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=hidden * 3, num_hidden_layers=layers,
+        num_attention_heads=hidden // 64, num_key_value_heads=1, head_dim=64, sliding_window=256, qk_norm=True,
+    )  # fmt: skip
+    network = Network(config)
+    click.echo(f"{sum(p.numel() for p in network.parameters()):,} weights on {device}")
+    trainer = Trainer(network, Tokens(tokens, config, seed), tokenizer.vocabulary, out, device)
+    trainer.restore()
+    trainer.run(minutes, crops, length, compile_)
+
+
+if __name__ == "__main__":
+    main()
