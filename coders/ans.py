@@ -49,8 +49,8 @@ class RansDecoder(Decoder):
     def finish(self) -> None:
         """Check that the state is the encoder's first one again; may be called at any time and repeatedly.
 
-        This notices nearly all damage and wrong counts. It misses damage that happens to end in that state, which is
-        likely only within the last few bytes read, and symbols asked for beyond the end that decode as the first one.
+        This notices nearly all damage, and symbols that were not asked for unless they took next to no bits. It cannot
+        notice symbols asked for beyond the end: they decode as 0.
 
         Raises:
             CoderError: it is not.

@@ -21,7 +21,7 @@ import numpy.typing as npt
 FREQUENCY_TOTAL = 1 << 24
 BIT_TOTAL = 1 << 16
 
-# constriction needs at least one part more than there are symbols.
+# constriction wants fewer than 2**24 - 1 symbols.
 MAX_ALPHABET = FREQUENCY_TOTAL - 2
 
 # Frequencies are checked and converted in pieces of this many entries, which stay in the processor's cache.
@@ -176,10 +176,8 @@ class Decoder(ABC):
         _check_frequencies(frequencies)
         count, alphabet = frequencies.shape
         symbols = np.zeros(count, np.int32)
-        scratch: Parameters | None = None
+        scratch = np.empty((min(count, _rows_per_piece(alphabet)), alphabet), np.float32)
         for row, piece in _pieces(frequencies):
-            if scratch is None:
-                scratch = np.empty(piece.shape, np.float32)
             parameters = _categories(piece, row, scratch[: len(piece)])
             if alphabet > 1:
                 symbols[row : row + len(piece)] = self._decode(CATEGORICAL, parameters)
@@ -286,10 +284,14 @@ def _check_sums(good: npt.NDArray[np.bool_], frequencies: Frequencies, first_row
         raise ValueError(f"frequencies[{first_row + row}] sums to {total}, must be {FREQUENCY_TOTAL}")
 
 
+def _rows_per_piece(alphabet: int) -> int:
+    return max(1, _PIECE // max(1, alphabet))
+
+
 def _pieces(frequencies: Frequencies) -> Iterator[tuple[int, Frequencies]]:
     """Yield (first row, rows) pieces of frequencies."""
     count, alphabet = frequencies.shape
-    step = max(1, _PIECE // max(1, alphabet))
+    step = _rows_per_piece(alphabet)
     for row in range(0, count, step):
         yield row, frequencies[row : row + step]
 

@@ -34,7 +34,7 @@ class RangeDecoder(Decoder):
         """Check that the data is used up, as far as that can be known; may be called at any time and repeatedly.
 
         The decoder reads two words ahead and takes missing words as zeros. So three surplus words are always noticed,
-        two nearly always, one nearly never; a missing end never.
+        two nearly always, one nearly never; damage often, a missing end or symbols beyond the end by chance.
 
         Raises:
             CoderError: words are left.

@@ -11,16 +11,16 @@ import importlib.util
 import lzma
 import os
 import platform
+import stat
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lmzip import __version__, library, stream
 from lmzip.models.base import Model
-from lmzip.models.text import FILES
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -112,7 +112,11 @@ class ModelInfo:
 
 def _encode_zstd(data: bytes, level: int) -> bytes:
     parameter = zstd.CompressionParameter
-    options = {parameter.compression_level: level, parameter.checksum_flag: 1, parameter.content_size_flag: 1}
+    options: dict[int, int] = {
+        parameter.compression_level: level,
+        parameter.checksum_flag: 1,
+        parameter.content_size_flag: 1,
+    }
     return zstd.compress(data, options=options)
 
 
@@ -151,10 +155,12 @@ def peers_named(names: Iterable[str]) -> list[Compressor]:
     return found
 
 
-def open_model(source: str | Path | None = None, threads: int | None = None) -> tuple[Model, ModelInfo]:
-    """Load a model and describe it. Arguments and errors as for lmzip.load_model."""
+def open_model(source: str | Path | None = None, **options: Any) -> tuple[Model, ModelInfo]:
+    """Load a model and describe it. Options and errors as for lmzip.load_model."""
+    from lmzip.models.text import FILES  # torch takes seconds to import
+
     start = time.perf_counter()
-    model = library.load_model(source, threads=threads)
+    model = library.load_model(source, **options)
     seconds = time.perf_counter() - start
     source = library.DEFAULT_MODEL if source is None else source
     folder = library.shipped_folder(str(source)) if source in library.SHIPPED else Path(source)
@@ -201,7 +207,7 @@ def _timed(function: Callable[[bytes], bytes], data: bytes) -> tuple[bytes, Timi
         timing = Timing(time.perf_counter() - start, time.process_time() - cpu_start)
         best = min(best, timing, key=lambda timing: timing.seconds)
         total, calls = total + timing.seconds, calls + 1
-    return result, best
+    return result, Timing(max(best.seconds, 1e-9), best.cpu_seconds)  # clocks may be coarse
 
 
 def summed(results: Iterable[Result]) -> Result:
@@ -227,6 +233,86 @@ def by_xz(results: Iterable[Result]) -> Result | None:
 def quotient(value: float, unit: float | None) -> float | None:
     """Return value / unit, or None where that says nothing."""
     return value / unit if unit else None
+
+
+@dataclasses.dataclass(frozen=True)
+class FileReport:
+    """What came out for one file: results, or the error that kept it from being read."""
+
+    path: str
+    raw_bytes: int
+    results: tuple[Result, ...] = ()
+    error: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Everything that was measured. skipped: compressors that are not installed."""
+
+    files: tuple[FileReport, ...]
+    model: ModelInfo | None
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def totals(self) -> list[Result]:
+        """The sum over the files that could be read, for each compressor."""
+        by_name: dict[str, list[Result]] = {}
+        for result in (result for file in self.files for result in file.results):
+            by_name.setdefault(result.compressor, []).append(result)
+        return [summed(results) for results in by_name.values()]
+
+    @property
+    def errors(self) -> list[str]:
+        """One line for each thing that went wrong."""
+        lines = [f"{file.path}: {file.error}" for file in self.files if file.error]
+        return lines + [f"{f.path}: {r.compressor}: {r.error}" for f in self.files for r in f.results if r.error]
+
+    def with_model(self, total: Result) -> Result | None:
+        """Return a total with the model counted once, or None for compressors without one."""
+        if self.model is None or total.error or not total.compressor.startswith("lmzip "):
+            return None
+        size = total.compressed_bytes + self.model.bytes
+        return dataclasses.replace(total, compressor=f"{total.compressor} + model", compressed_bytes=size)
+
+    def break_even(self, total: Result) -> int | None:
+        """Return how many bytes of such files it takes until lmzip and its model are smaller than xz."""
+        xz = by_xz(self.totals)
+        if self.model is None or xz is None or self.with_model(total) is None:
+            return None
+        saved = xz.compressed_bytes - total.compressed_bytes
+        return -(-self.model.bytes * total.raw_bytes // saved) if saved > 0 else None
+
+
+def measure_files(
+    paths: Sequence[Path], compressors: Sequence[Compressor], progress: Callable[[str, int], None]
+) -> tuple[FileReport, ...]:
+    """Measure every compressor on every file; progress: what comes next, and how many runs are done."""
+    files = []
+    for i, path in enumerate(paths):
+        try:
+            data = _read(path)
+        except (OSError, ValueError) as error:
+            files.append(FileReport(str(path), 0, error=getattr(error, "strerror", None) or str(error)))
+            continue
+        results = []
+        for j, compressor in enumerate(compressors):
+            progress(f"{path.name}: {compressor.name}", i * len(compressors) + j)
+            results.append(measure(compressor, data))
+        files.append(FileReport(str(path), len(data), tuple(results)))
+    return tuple(files)
+
+
+def _read(path: Path) -> bytes:
+    """Return the content of a file; ValueError where there is nothing to measure."""
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise ValueError("is a directory; name the files in it")
+    if not stat.S_ISREG(mode):
+        raise ValueError("is not a regular file")
+    data = path.read_bytes()
+    if not data:
+        raise ValueError("is empty, so there is nothing to measure")
+    return data
 
 
 def csv_row(file: str, result: Result, xz: Result | None) -> dict[str, str]:

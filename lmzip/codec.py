@@ -102,12 +102,23 @@ def encode_block(
         coded = _encode_with_model(data, model, file_start, options, len(payload), progress)
         if coded is not None and len(coded) < len(payload):
             type_, payload = container.MODEL, coded
-    if options.verify and decode_payload(type_, payload, len(data), model, progress) != data:
-        raise LMZError(
-            f"a block of {len(data):,} bytes did not decode to itself again; nothing of it was written. "
-            "Please report this, with the file if you can, and the output of `lmzip models info`"
-        )
+    if options.verify:
+        _verify(type_, payload, data, model, progress)
     return type_, payload
+
+
+def _verify(type_: int, payload: bytes, data: bytes, model: Model | None, progress: Progress | None) -> None:
+    """Decode a block again; raise LMZError unless it gives data."""
+    cause: LMZError | None = None
+    try:
+        if decode_payload(type_, payload, len(data), model, progress) == data:
+            return
+    except LMZError as error:
+        cause = error
+    raise LMZError(
+        f"a block of {len(data):,} bytes did not decode to itself again; nothing of it was written. "
+        "Please report this, with the file if you can, and the output of `lmzip models info`"
+    ) from cause
 
 
 def decode_payload(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import dataclasses
 import importlib.util
+import io
 import json
-import stat
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,97 +16,22 @@ import click
 import tqdm
 
 from lmzip import baselines
-from lmzip.baselines import Compressor, ModelInfo, Result, quotient
+from lmzip.baselines import Compressor, ModelInfo, Report, Result, quotient
 from lmzip.codec import DEFAULT_LEVEL, LEVELS
 from lmzip.errors import ModelError
+from lmzip.models.base import Model
+from lmzip.terminal import Exit, printable, say
 
-EXIT_BAD, EXIT_MODEL = 1, 4
 INSTALL = "pip install 'lmzip[report]'"
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 _HEADER = ("compressor", "size", "bits/byte", "ratio", "encode", "time / xz", "decode", "time / xz")
-
-
-@dataclasses.dataclass(frozen=True)
-class FileReport:
-    """What came out for one file: results, or the error that kept it from being read."""
-
-    path: str
-    raw_bytes: int
-    results: tuple[Result, ...] = ()
-    error: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """Everything that was measured. skipped: compressors that are not installed."""
-
-    files: tuple[FileReport, ...]
-    model: ModelInfo | None
-    skipped: tuple[str, ...] = ()
-
-    @property
-    def totals(self) -> list[Result]:
-        """The sum over the files that could be read, for each compressor."""
-        by_name: dict[str, list[Result]] = {}
-        for result in (result for file in self.files for result in file.results):
-            by_name.setdefault(result.compressor, []).append(result)
-        return [baselines.summed(results) for results in by_name.values()]
-
-    @property
-    def errors(self) -> list[str]:
-        """One line for each thing that went wrong."""
-        lines = [f"{file.path}: {file.error}" for file in self.files if file.error]
-        return lines + [f"{f.path}: {r.compressor}: {r.error}" for f in self.files for r in f.results if r.error]
-
-    def with_model(self, total: Result) -> Result | None:
-        """Return a total with the model counted once, or None for compressors without one."""
-        if self.model is None or total.error or not total.compressor.startswith("lmzip "):
-            return None
-        size = total.compressed_bytes + self.model.bytes
-        return dataclasses.replace(total, compressor=f"{total.compressor} + model", compressed_bytes=size)
-
-    def break_even(self, total: Result) -> int | None:
-        """Return how many bytes of such files it takes until lmzip and its model are smaller than xz."""
-        xz = baselines.by_xz(self.totals)
-        if self.model is None or xz is None or self.with_model(total) is None:
-            return None
-        saved = xz.compressed_bytes - total.compressed_bytes
-        return -(-self.model.bytes * total.raw_bytes // saved) if saved > 0 else None
-
-
-def measure_files(
-    paths: Iterable[Path], compressors: Sequence[Compressor], progress: Callable[[str], None]
-) -> tuple[FileReport, ...]:
-    """Measure every compressor on every file; progress is told what comes next."""
-    files = []
-    for path in paths:
-        try:
-            data = _read(path)
-        except (OSError, ValueError) as error:
-            message = error.strerror if isinstance(error, OSError) else None
-            files.append(FileReport(str(path), 0, error=message or str(error)))
-            for _ in compressors:
-                progress(path.name)
-            continue
-        results = []
-        for compressor in compressors:
-            progress(f"{path.name}: {compressor.name}")
-            results.append(baselines.measure(compressor, data))
-        files.append(FileReport(str(path), len(data), tuple(results)))
-    return tuple(files)
-
-
-def _read(path: Path) -> bytes:
-    """Return the content of a file; ValueError where there is nothing to measure."""
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise ValueError("is a directory; name the files in it")
-    if not stat.S_ISREG(mode):
-        raise ValueError("is not a regular file")
-    data = path.read_bytes()
-    if not data:
-        raise ValueError("is empty, so there is nothing to measure")
-    return data
+_KEYS = ("compressor", "raw_bytes", "error", "compressed_bytes", "bits_per_byte", "ratio", "encode", "decode")
+# Columns of which the best is marked, and what is the smaller the better there.
+_MARKED: dict[int, Callable[[Result], float]] = {
+    1: lambda result: result.compressed_bytes,
+    4: lambda result: result.encode.seconds,
+    6: lambda result: result.decode.seconds,
+}
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -141,28 +66,34 @@ def as_json(report: Report) -> dict[str, Any]:
         "skipped": list(report.skipped),
         "files": files,
         "totals": totals,
-        "exit_code": EXIT_BAD if report.errors else 0,
+        "exit_code": int(_exit_code(report)),
     }
+
+
+def _exit_code(report: Report) -> Exit:
+    return Exit.FAILED if report.errors else Exit.FINE
 
 
 def _entries(results: Sequence[Result]) -> list[dict[str, Any]]:
     xz = baselines.by_xz(results)
     entries = []
     for result in results:
-        good = result.error is None
-        entry: dict[str, Any] = {"compressor": result.compressor, "raw_bytes": result.raw_bytes, "error": result.error}
+        entry: dict[str, Any] = dict.fromkeys(_KEYS)
+        entry |= {"compressor": result.compressor, "raw_bytes": result.raw_bytes, "error": result.error}
+        entries.append(entry)
+        if result.error is not None:
+            continue
         for name in ("compressed_bytes", "bits_per_byte", "ratio"):
-            entry[name] = getattr(result, name) if good else None
+            entry[name] = getattr(result, name)
         for name in ("encode", "decode"):
             timing, unit = getattr(result, name), getattr(xz, name) if xz else None
-            entry[name] = good and {
+            entry[name] = {
                 "seconds": timing.seconds,
                 "cpu_seconds": timing.cpu_seconds,
-                "bytes_per_second": quotient(result.raw_bytes, timing.seconds),
+                "bytes_per_second": result.raw_bytes / timing.seconds,
                 "times_xz": quotient(timing.seconds, unit and unit.seconds),
                 "cpu_times_xz": quotient(timing.cpu_seconds, unit and unit.cpu_seconds),
-            } or None
-        entries.append(entry)
+            }
     return entries
 
 
@@ -178,7 +109,9 @@ class Table:
 def tables(report: Report) -> list[Table]:
     """Return a table for every file that was read, and one of the totals."""
     shown = [
-        _table(f"{file.path}: {file.raw_bytes:,} bytes", file.results) for file in report.files if file.results
+        _table(f"{printable(file.path)}: {file.raw_bytes:,} bytes", file.results)
+        for file in report.files
+        if file.results
     ]
     read = sum(bool(file.results) for file in report.files)
     if read > 1 or (read and report.model):
@@ -200,7 +133,9 @@ def notes(report: Report) -> list[str]:
         for total in report.totals:
             size = report.break_even(total)
             if size is not None:
-                lines.append(f"{total.compressor} and its model are smaller than {baselines.XZ} from {size:,} bytes on.")
+                lines.append(
+                    f"{total.compressor} and its model are smaller than {baselines.XZ} from {size:,} bytes on."
+                )
     return lines
 
 
@@ -220,12 +155,10 @@ def _table(title: str, results: Sequence[Result]) -> Table:
         if result.compressor.endswith("+ model"):
             row[4:] = [""] * 4
         rows.append(row)
-    good = [i for i, result in enumerate(results) if not result.error]
-    for column, key in ((1, "compressed_bytes"), (4, "encode"), (6, "decode")):
-        values = {i: getattr(results[i], key) for i in good}
-        smallest = min((getattr(value, "seconds", value) for value in values.values()), default=None)
-        best |= {(i, column) for i, value in values.items() if getattr(value, "seconds", value) == smallest}
-    return Table(title, rows, {(i, column) for i, column in best if rows[i][column]})
+    for column, value in _MARKED.items():
+        shown = {i: value(result) for i, result in enumerate(results) if not result.error and rows[i][column]}
+        best |= {(i, column) for i in shown if shown[i] == min(shown.values())}
+    return Table(title, rows, best)
 
 
 def format_speed(bytes_per_second: float) -> str:
@@ -235,8 +168,13 @@ def format_speed(bytes_per_second: float) -> str:
 
 
 def format_times(times: float) -> str:
-    """Return a multiple with three digits."""
-    return f"{times:,.{0 if times >= 100 else 1 if times >= 10 else 2}f}"
+    """Return a multiple with about three digits."""
+    return f"{times:,.{0 if times >= 100 else 1 if times >= 10 else 2 if times >= 0.1 else 3}f}"
+
+
+def format_size(size: float) -> str:
+    """Return a size in MB or KB (powers of ten)."""
+    return f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:,.1f} KB"
 
 
 def plain(report: Report) -> str:
@@ -244,11 +182,14 @@ def plain(report: Report) -> str:
     lines = []
     for table in tables(report):
         cells = [list(_HEADER)]
-        cells += [[text + "*" * ((i, j) in table.best) for j, text in enumerate(row)] for i, row in enumerate(table.rows)]
+        cells += [
+            [text + "*" * ((i, j) in table.best) for j, text in enumerate(row)] for i, row in enumerate(table.rows)
+        ]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines.append(table.title)
         for row in cells:
-            padded = [row[0].ljust(widths[0])] + [text.rjust(width) for text, width in zip(row, widths, strict=True)][1:]
+            padded = [text.rjust(width) for text, width in zip(row, widths, strict=True)]
+            padded[0] = row[0].ljust(widths[0])
             lines.append("  " + "  ".join(padded).rstrip())
         lines.append("")
     return "\n".join([*lines, *notes(report)])
@@ -285,7 +226,7 @@ def _print_rich(report: Report) -> None:
         console.print(rich.text.Text(line))
 
 
-def plot(report: Report, path: Path) -> None:
+def draw(report: Report, path: Path) -> None:
     """Draw decoding speed against bits per byte over all files, a point for each compressor."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -305,3 +246,126 @@ def plot(report: Report, path: Path) -> None:
     read = [file for file in report.files if file.results]
     axes.set_title(f"{len(read)} file{'s' * (len(read) != 1)}, {sum(file.raw_bytes for file in read):,} bytes")
     figure.savefig(path)
+
+
+def _csv(report: Report) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, baselines.COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for file in report.files:
+        xz = baselines.by_xz(file.results)
+        writer.writerows(baselines.csv_row(file.path, result, xz) for result in file.results)
+    return buffer.getvalue()
+
+
+def _print(report: Report, form: str | None) -> None:
+    if form == "json":
+        click.echo(json.dumps(as_json(report), indent=2))
+    elif form == "csv":
+        click.echo(_csv(report), nl=False)
+    elif form == "markdown":
+        click.echo(markdown(report))
+    elif importlib.util.find_spec("rich") is None:
+        click.echo(plain(report))
+    else:
+        _print_rich(report)
+
+
+def _choose(levels: Sequence[int], model: Model | None, peers: str | None, with_lmzip: bool) -> list[Compressor]:
+    """Return the compressors that were asked for; click.UsageError where there is none of that name."""
+    chosen = [baselines.lmzip_compressor(level, model) for level in levels] if with_lmzip else []
+    try:
+        names = [name.strip() for name in (peers or "").split(",") if name.strip()]
+        return chosen + (list(baselines.PEERS) if peers is None else baselines.peers_named(names))
+    except ValueError as error:
+        raise click.UsageError(f"--peers: {error}") from error
+
+
+def _check_plot(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+    """Refuse before the work what could not be drawn after it."""
+    if path is None:
+        return None
+    if importlib.util.find_spec("matplotlib") is None:
+        raise click.UsageError(f"--plot needs matplotlib, which is not installed: {INSTALL}")
+    if path.suffix.lower() not in PLOT_SUFFIXES:
+        raise click.BadParameter(f"{path}: the name must end in {', '.join(PLOT_SUFFIXES)}")
+    if not path.absolute().parent.is_dir():
+        raise click.BadParameter(f"{path}: there is no such folder")
+    return path
+
+
+def level_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add -1 to -9, any number of them, as level_1 to level_9."""
+    for level in reversed(LEVELS):
+        text = f"-1 to -9: lmzip's level, several if you like [-{DEFAULT_LEVEL}]."
+        command = click.option(f"-{level}", f"level_{level}", is_flag=True, hidden=level > 1, help=text)(command)
+    return command
+
+
+@click.command("report")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@level_options
+@click.option("-m", "--model", "source", metavar="MODEL", help="A folder, or the id of a model that ships.")
+@click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="Threads of lmzip; 0 is all [0].")
+@click.option("--backend", type=click.Choice(["cpu", "torch", "cuda"]), help="What computes for lmzip.")
+@click.option("--json", "form", flag_value="json", help="One JSON object; `as_json` in lmzip/report.py describes it.")
+@click.option("--csv", "form", flag_value="csv", help="A row for each file and compressor.")
+@click.option("--markdown", "form", flag_value="markdown", help="Tables in Markdown.")
+@click.option("--plot", metavar="FILE.png", type=click.Path(path_type=Path), callback=_check_plot,
+              help="Draw decoding speed against size as well.")  # fmt: skip
+@click.option("--peers", metavar="NAMES", help="Comma-separated, such as gzip,xz,zstd-22. Default: all that are there.")
+@click.option("--no-lmzip", is_flag=True, help="Measure the peers only.")
+@click.pass_context
+def report_command(
+    context: click.Context, /, files: tuple[Path, ...], source: str | None, threads: int, backend: str | None,
+    form: str | None, plot: Path | None, peers: str | None, no_lmzip: bool, **flags: bool,
+) -> None:  # fmt: skip
+    """Compare lmzip with other compressors on FILES: sizes, speeds, and every result decoded again.
+
+    Times are also given as multiples of those of `xz -9e` in the same run, which says more than
+    seconds on a machine that does other work. xz and all other peers use one thread.
+    """
+    levels = [level for level in LEVELS if flags[f"level_{level}"]] or [DEFAULT_LEVEL]
+    _choose(levels, None, peers, not no_lmzip)  # errors before the model is loaded
+    model, info = None, None
+    if not no_lmzip:
+        try:
+            model, info = baselines.open_model(
+                source, threads=threads or None, backend=backend, notify=lambda message: say(f"lmzip: {message}")
+            )
+        except ModelError as error:
+            say(f"lmzip: {error} (--no-lmzip measures the other compressors)")
+            context.exit(Exit.MODEL)
+    chosen = _choose(levels, model, peers, not no_lmzip)
+    skipped = tuple(compressor.name for compressor in chosen if compressor.missing)
+    compressors = [compressor for compressor in chosen if not compressor.missing]
+    for name in skipped:
+        say(f"lmzip: {name}: skipped, its package is not installed: {INSTALL}")
+    if not compressors:
+        raise click.UsageError("nothing to measure: no lmzip and no peers")
+    report = _run(files, compressors, info, skipped)
+    for line in report.errors:
+        say(f"lmzip: {line}")
+    _print(report, form)
+    if plot is not None and not any(file.results for file in report.files):
+        say(f"lmzip: {plot}: not drawn, since nothing was measured")
+    elif plot is not None:
+        draw(report, plot)
+    context.exit(_exit_code(report))
+
+
+def _run(
+    files: Sequence[Path], compressors: Sequence[Compressor], info: ModelInfo | None, skipped: tuple[str, ...]
+) -> Report:
+    """Measure with a progress bar on stderr if that is a terminal."""
+    runs = len(files) * len(compressors)
+    with tqdm.tqdm(total=runs, desc="warming up", unit="run", leave=False, disable=None, file=sys.stderr) as bar:
+        for compressor in compressors:
+            baselines.warm_up(compressor)
+
+        def progress(text: str, done: int) -> None:
+            bar.set_description(text, refresh=False)
+            bar.update(done - bar.n)
+            bar.refresh()
+
+        return Report(baselines.measure_files(files, compressors, progress), info, skipped)

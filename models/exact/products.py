@@ -20,6 +20,9 @@ from lmzip.models.exact.arithmetic import ACTIVATION_MAX, WEIGHT_MAX
 FLOAT32_DEPTH = (1 << 24) // (WEIGHT_MAX * ACTIVATION_MAX)
 
 
+PACKED_WEIGHTS = 1 << 18  # weights of which packing pays, measured
+
+
 class Product(Protocol):
     """A way to multiply."""
 
@@ -31,23 +34,29 @@ class Product(Protocol):
 
 
 class PackedProduct:
-    """oneDNN's int8 product with weights laid out beforehand: the fastest on x86."""
+    """oneDNN's int8 product with large weights laid out beforehand: the fastest on x86.
 
-    def prepare(self, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    A call costs more than one of `torch._int_mm`, which small weights are left to.
+    """
+
+    def prepare(self, weight: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
         """See Product."""
         if weight.shape[1] > FLOAT32_DEPTH:
             raise RuntimeError(f"the packed product gives float32, exact to a depth of {FLOAT32_DEPTH}")
-        outputs = len(weight)
-        packed = torch.ops.onednn.qlinear_prepack(weight, None)
-        return packed, torch.ones(outputs), torch.zeros(outputs, dtype=torch.int32)
+        if weight.numel() < PACKED_WEIGHTS:
+            return weight.t(), None, weight
+        ones = torch.ones(len(weight))
+        return torch.ops.onednn.qlinear_prepack(weight, None), ones, torch.zeros_like(ones, dtype=torch.int32)
 
-    def multiply(self, x: Tensor, prepared: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def multiply(self, x: Tensor, prepared: tuple[Tensor, Tensor | None, Tensor]) -> Tensor:
         """See Product."""
+        weight, ones, zeros = prepared
+        if ones is None:
+            return torch._int_mm(x, weight).float()
         if x.shape[0] == 1:  # oneDNN takes its slow reference kernel for one row
             return self.multiply(x.expand(2, -1).contiguous(), prepared)[:1]
-        packed, ones, zeros = prepared
         return torch.ops.onednn.qlinear_pointwise(
-            x, 1.0, 0, packed, ones, zeros, None, 1.0, 0, torch.float32, "none", [], ""
+            x, 1.0, 0, weight, ones, zeros, None, 1.0, 0, torch.float32, "none", [], ""
         )
 
 
@@ -94,7 +103,7 @@ PRODUCTS: dict[str, Product] = {
 def is_exact(product: Product, device: str = "cpu") -> bool:
     """Multiply known matrices, the extreme ones among them, and compare every integer."""
     rng = np.random.default_rng(0)
-    for rows, depth, outputs in ((1, 64, 16), (7, 256, 384), (33, 1024, 64), (64, 2048, 128)):
+    for rows, depth, outputs in ((1, 64, 16), (7, 256, 384), (33, 1024, 64), (64, 2048, 128), (1, 512, 512)):
         x_shape, weight_shape = (rows, depth), (outputs, depth)
         top_x, top_weight = np.full(x_shape, ACTIVATION_MAX), np.full(weight_shape, WEIGHT_MAX)
         signs = np.where(np.arange(depth) % 2, -1, 1)

@@ -1,0 +1,213 @@
+"""The command line.
+
+`main` looks at the first word: with a command's name the group `commands` takes over, anything
+else is read the way gzip would, by `plain`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from lmzip import __version__, jobs
+from lmzip.coders import CODER_IDS
+from lmzip.paths import MisuseError
+from lmzip.terminal import Exit, say
+
+F = TypeVar("F", bound=Callable[..., Any])
+Decorator = Callable[[F], F]
+
+# Commands of other modules, imported when they are called: module, object, line of help.
+LAZY = {
+    "list": ("lmzip.listing", "list_command", "Show what compressed files hold."),
+    "report": ("lmzip.report", "report_command", "Compare with other compressors on files of yours."),
+    "models": ("lmzip.model_commands", "models_command", "List, describe and check models."),
+}
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+EPILOG = """\b
+Also as gzip: lmzip FILE, lmzip -d FILE.lmz, -t, -l, lmzip < IN > OUT, tar -I lmzip -cf X.tar.lmz FOLDER.
+A file that has the name of a command: lmzip ./list.
+
+\b
+Exit codes: 0 fine, 1 bad data or trouble with a file, 2 wrong use, 3 a file was skipped,
+4 a model is missing or another one, 130 interrupted. Of several files the gravest: 1, 4, 2, 3.
+"""
+
+
+def joined(*decorators: Decorator[Any]) -> Decorator[Any]:
+    """Return the decorators as one, the first outermost."""
+
+    def decorate(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return decorate
+
+
+def _level(number: int, text: str = "") -> Decorator[Any]:
+    return click.option(f"-{number}", "level", flag_value=number, type=int, default=None, help=text, hidden=not text)
+
+
+files_argument = click.argument("files", nargs=-1, type=click.Path(path_type=str))
+talk_options = joined(
+    click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
+    click.option("-v", "--verbose", is_flag=True, help="Say more."),
+    click.option("--json", is_flag=True, help="Print one JSON object for each file, a line each."),
+)
+output_options = joined(
+    click.option("-c", "--stdout", is_flag=True, help="Write to standard output."),
+    click.option("-o", "--output", metavar="FILE", help="Write to FILE; - is standard output."),
+    click.option("--rm/--keep", " /-k", "remove", help="Remove a file once its output is safe, or keep it [keep]."),
+    click.option("-f", "--force", is_flag=True, help="Overwrite; write to a terminal; compress .lmz files again."),
+)
+model_options = joined(
+    click.option("-m", "--model", metavar="MODEL", help="A folder, or the id of a model that ships."),
+    click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="Threads; 0 is all [0]."),
+    click.option("--backend", type=click.Choice(["cpu", "torch", "cuda"]), help="What computes; same bytes by all."),
+)
+encode_options = joined(
+    _level(1, "Decodes fastest."),
+    *(_level(number) for number in range(2, 9)),
+    _level(9, "Smallest files; -2 to -8 lie between, the default is -6."),
+    click.option("--no-verify", "verify", flag_value=False, default=True, help="Do not decode every block to compare."),
+    click.option("--no-model", "use_model", flag_value=False, default=True, help="No model: fast, not small."),
+    click.option("--coder", type=click.Choice(list(CODER_IDS)), default="range", help="Entropy coder [range]."),
+)
+decode_options = click.option(
+    "--max-output", type=click.IntRange(0), metavar="BYTES", help="Stop with an error at more output."
+)
+
+
+class LazyGroup(click.Group):
+    """A group whose LAZY commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of their definition."""
+        return [*self.commands, *LAZY]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, imported if need be."""
+        if cmd_name not in LAZY:
+            return super().get_command(ctx, cmd_name)
+        module, name, _ = LAZY[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        rows = [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows + [(name, text) for name, (_, _, text) in LAZY.items()])
+
+
+@click.group(
+    "lmzip", cls=LazyGroup, context_settings=SETTINGS, epilog=EPILOG, options_metavar="",
+    subcommand_metavar="COMMAND [OPTIONS] [FILES]...",
+)  # fmt: skip
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+def commands() -> None:
+    """Compress files without loss by a language model; the same bytes come back on every machine.
+
+    Without FILES, or with - for one, standard input and output are used.
+    """
+
+
+@commands.command("compress")
+@joined(files_argument, encode_options, output_options, model_options, talk_options)
+def compress(**options: Any) -> int:
+    """Compress each of FILES to FILE.lmz.
+
+    The file is kept. Its mode and time of change pass to the output.
+    """
+    return jobs.run("compress", jobs.Request(**options))
+
+
+@commands.command("decompress")
+@joined(files_argument, decode_options, output_options, model_options, talk_options)
+def decompress(**options: Any) -> int:
+    """Decompress each of FILES, whose names end in .lmz."""
+    return jobs.run("decompress", jobs.Request(**options))
+
+
+@commands.command("test")
+@joined(files_argument, decode_options, model_options, talk_options)
+def test(**options: Any) -> int:
+    """Decompress FILES without writing anything."""
+    return jobs.run("test", jobs.Request(**options))
+
+
+@click.command("lmzip", context_settings=SETTINGS, epilog="All commands: lmzip --help.")
+@click.option("-d", "--decompress", "command", flag_value="decompress", default=None, help="Decompress.")
+@click.option("-t", "--test", "command", flag_value="test", help="Decompress without writing anything.")
+@click.option("-l", "--list", "command", flag_value="list", help="Show what files hold.")
+@joined(files_argument, encode_options, decode_options, output_options, model_options, talk_options)
+def plain(command: str | None, **options: Any) -> int:
+    """Compress FILES as gzip would; with -d, -t or -l decompress, test or list them."""
+    request = jobs.Request(**options)
+    if command == "list":
+        from lmzip.listing import list_files
+
+        return list_files(request.files, json_lines=request.json, verbose=request.verbose, quiet=request.quiet)
+    return jobs.run(command or "compress", request)
+
+
+class Interrupted(BaseException):
+    """A signal came: a BaseException, so that only the clean-up handles it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # a second one must not disturb the clean-up
+    raise Interrupted(number)
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[None]:
+    """Turn signals into Interrupted; those that the caller had ignored stay ignored."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    caught = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
+    for number in caught:
+        signal.signal(number, _interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in caught.items():
+            signal.signal(number, handler)
+
+
+def main(args: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    words = list(sys.argv[1:] if args is None else args)
+    named = [*commands.commands, *LAZY, "-h", "--help", "-V", "--version"]
+    command = commands if words and words[0] in named else plain
+    try:
+        with _signals():
+            code = command.main(words, "lmzip", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except MisuseError as error:
+        say(f"lmzip: {error}")
+        code = Exit.MISUSE
+    except OSError as error:  # of standard output; files have their own handling
+        say(f"lmzip: {error.filename or 'standard output'}: {error.strerror}")
+        code = Exit.FAILED
+    except Interrupted as error:
+        code = 128 + error.number
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

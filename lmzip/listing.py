@@ -1,0 +1,207 @@
+"""`lmzip list`: what files hold, read from their record headers; nothing is decoded."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterator
+from typing import IO, Any
+
+import click
+
+from lmzip import container, paths
+from lmzip.coders import CODER_IDS
+from lmzip.container import ModelDefinition
+from lmzip.errors import CorruptError, LMZError
+from lmzip.terminal import printable, ratio_text, report_failure, size_text, table, worst
+
+_HEAD = 512  # more than a frame header, a record header or the parameters of a model block take
+
+
+@dataclasses.dataclass(frozen=True)
+class ListedBlock:
+    """Where a block stands and how it was coded; model, symbols, windows, coder: of model blocks."""
+
+    offset: int
+    size: int
+    start: int
+    content_size: int
+    method: str
+    model: str | None = None
+    symbols: int | None = None
+    windows: int | None = None
+    coder: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ListedFrame:
+    """Where a frame stands, what its header and its index say, and its blocks."""
+
+    offset: int
+    size: int
+    content_size: int
+    level: int
+    block_size: int
+    sha256: str
+    models: tuple[ModelDefinition, ...]
+    blocks: tuple[ListedBlock, ...]
+
+
+def read_frames(file: IO[bytes]) -> Iterator[ListedFrame]:
+    """Read a seekable file from record header to record header; each frame has at least its index.
+
+    Raises LMZError as errors.py says; payloads of blocks are not looked at.
+    """
+    offset = start = 0
+    end = file.seek(0, os.SEEK_END)
+    while True:
+        try:
+            frame = _read_frame(file, offset, start)
+        except LMZError as error:
+            if offset == 0:
+                raise
+            raise CorruptError(f"after the frame that ends at byte {offset:,}: {error}") from error
+        yield frame
+        offset += frame.size
+        start += frame.content_size
+        if offset == end:
+            return
+
+
+def _read_frame(file: IO[bytes], frame_offset: int, frame_start: int) -> ListedFrame:
+    header, header_size = container.parse_header(_read_at(file, frame_offset, _HEAD))
+    offset, start = frame_offset + header_size, frame_start
+    models: list[ModelDefinition] = []
+    blocks: list[ListedBlock] = []
+    records: list[tuple[int, int]] = []
+    while True:
+        head = _read_at(file, offset, _HEAD)
+        record, payload_start = container.parse_record_header(head, 0, header.block_size)
+        size = payload_start + record.payload_size
+        if record.type == container.INDEX:
+            break
+        if record.type == container.MODEL_DEFINITION:
+            payload, _ = container.parse_payload(_read_at(file, offset, size), payload_start, record)
+            models.append(container.parse_model_definition(payload))
+        elif record.is_data:
+            method = container.DATA_TYPES[record.type]
+            block = ListedBlock(offset, size, start, record.raw_size, method)
+            if record.type == container.MODEL:
+                block = _with_model(block, head[payload_start:], models[-1].id if models else None)
+            blocks.append(block)
+            start += record.raw_size
+        records.append((size, record.raw_size))
+        offset += size
+    payload, _ = container.parse_payload(_read_at(file, offset, size), payload_start, record)
+    index = container.parse_index(payload)
+    footer_size, footer_end = container.parse_footer(_read_at(file, offset + size, container.FOOTER_SIZE))
+    if (index.header_size, index.records, footer_size) != (header_size, tuple(records), size):
+        raise CorruptError("index: it does not describe the blocks before it")
+    end = offset + size + footer_end
+    return ListedFrame(
+        frame_offset, end - frame_offset, start - frame_start, header.level, header.block_size, index.sha256.hex(),
+        tuple(models), tuple(blocks),
+    )  # fmt: skip
+
+
+def _with_model(block: ListedBlock, payload: bytes, model: str | None) -> ListedBlock:
+    plan = container.parse_model_payload(payload, block.content_size)
+    coder = next((name for name, number in CODER_IDS.items() if number == plan.coder), str(plan.coder))
+    return dataclasses.replace(block, model=model, symbols=plan.symbols, windows=plan.windows, coder=coder)
+
+
+def _read_at(file: IO[bytes], offset: int, size: int) -> bytes:
+    file.seek(offset)
+    return file.read(size)
+
+
+def describe(name: str) -> tuple[int, list[ListedFrame]]:
+    """Return the size of a file and its frames; `-` is standard input, where that can seek."""
+    with paths.open_source(name, any_kind=False) as source:
+        if not source.file.seekable():
+            raise paths.MisuseError("is a pipe; to list what it brings, store it in a file first")
+        return source.file.seek(0, os.SEEK_END), list(read_frames(source.file))
+
+
+def as_json(name: str, size: int, frames: list[ListedFrame]) -> dict[str, Any]:
+    """Return the object that `lmzip list --json` prints for a file.
+
+    file, compressed_size, content_size, ratio (compressed to content size; null for empty content),
+    error (null), exit_code (0), and frames: a list of
+        offset, size, content_size, level, block_size, sha256 (of the content), models, blocks.
+    models: a list of id, sha256, profile. blocks: a list of
+        offset, size (in the file), start, content_size (in the content of all frames),
+        method (`stored`, `zstd`, `lzma`, `model`), and for model blocks, null elsewhere:
+        model (its id), symbols, windows, coder (`range`, `rans`).
+    Where the file cannot be listed: file, error (a message), exit_code. Keys may be added, none will go.
+    """
+    content = sum(frame.content_size for frame in frames)
+    listed = [dataclasses.asdict(frame) for frame in frames]
+    for frame in listed:
+        for model in frame["models"]:
+            model["sha256"] = model["sha256"].hex()
+    return {
+        "file": name, "compressed_size": size, "content_size": content, "ratio": size / content if content else None,
+        "frames": listed, "error": None, "exit_code": 0,
+    }  # fmt: skip
+
+
+def as_row(name: str, size: int, frames: list[ListedFrame]) -> list[object]:
+    """Return the line of the table for a file."""
+    content = sum(frame.content_size for frame in frames)
+    models = dict.fromkeys(block.model or "?" for frame in frames for block in frame.blocks if block.method == "model")
+    levels = dict.fromkeys(str(frame.level) for frame in frames)
+    return [
+        len(frames), sum(len(frame.blocks) for frame in frames), size_text(size), size_text(content),
+        ratio_text(size, content), ",".join(models) or "-", ",".join(levels), name,
+    ]  # fmt: skip
+
+
+def block_table(frames: list[ListedFrame]) -> str:
+    """Return the table of all blocks."""
+    rows: list[list[object]] = [["frame", "offset", "size", "start", "content", "ratio", "windows", "method"]]
+    for i, frame in enumerate(frames):
+        rows += [
+            [
+                i, f"{b.offset:,}", f"{b.size:,}", f"{b.start:,}", f"{b.content_size:,}",
+                ratio_text(b.size, b.content_size), b.windows or "-",
+                f"{b.method} ({b.model}, {b.coder})" if b.method == "model" else b.method,
+            ]
+            for b in frame.blocks
+        ]  # fmt: skip
+    return table(rows, "    ")
+
+
+def list_files(names: tuple[str, ...], *, json_lines: bool, verbose: bool, quiet: bool) -> int:
+    """Print the list; return the exit code."""
+    rows: list[list[object]] = [["frames", "blocks", "compressed", "content", "ratio", "model", "level", "file"]]
+    listed, codes = [], [0]
+    for name in names or (paths.STANDARD,):
+        try:
+            size, frames = describe(name)
+        except Exception as error:
+            code, message = report_failure(error, name, quiet)
+            codes.append(code)
+            if json_lines:
+                click.echo(json.dumps({"file": name, "error": message, "exit_code": code}))
+            continue
+        if json_lines:
+            click.echo(json.dumps(as_json(name, size, frames)))
+        rows.append(as_row(name, size, frames))
+        listed.append((name, frames))
+    if listed and not json_lines:
+        click.echo(table(rows))
+        for name, frames in listed if verbose else []:
+            click.echo(f"\n{printable(name)}\n{block_table(frames)}")
+    return worst(codes)
+
+
+@click.command("list")
+@click.argument("files", nargs=-1, type=click.Path(path_type=str))
+@click.option("--json", "json_lines", is_flag=True, help="Print one JSON object for each file, a line each.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every block.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing of skipped files.")
+def list_command(files: tuple[str, ...], json_lines: bool, verbose: bool, quiet: bool) -> int:
+    """Show what compressed FILES hold; neither a model nor the data is read."""
+    return list_files(files, json_lines=json_lines, verbose=verbose, quiet=quiet)

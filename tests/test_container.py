@@ -1,0 +1,148 @@
+"""The format's pure functions, byte by byte."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmzip import container
+from lmzip.container import Header, Index, ModelDefinition
+from lmzip.errors import CorruptError, LimitError, LMZError, TruncatedError, UnsupportedError
+
+HEADER = Header(6, 1 << 22, 5)
+
+
+@given(st.integers(0, (1 << 62) - 1))
+def test_varint_round_trip(value: int) -> None:
+    data = container.create_varint(value)
+    assert container.parse_varint(data + b"x", 0, 1 << 62, "test") == (value, len(data))
+
+
+def test_varint_literals() -> None:
+    assert container.create_varint(0) == b"\0"
+    assert container.create_varint(127) == b"\x7f"
+    assert container.create_varint(300) == b"\xac\x02"
+
+
+@pytest.mark.parametrize(
+    ("data", "error"),
+    [(b"", TruncatedError), (b"\x80", TruncatedError), (b"\x80\x00", CorruptError), (b"\xff" * 12, LimitError)],
+)
+def test_bad_varints(data: bytes, error: type[LMZError]) -> None:
+    with pytest.raises(error, match="place"):
+        container.parse_varint(data, 0, 1 << 62, "place")
+
+
+def test_varint_limit() -> None:
+    assert container.parse_varint(b"\x64", 0, 100, "size") == (100, 1)
+    with pytest.raises(LimitError, match="size: more than 99"):
+        container.parse_varint(b"\x64", 0, 99, "size")
+
+
+def test_header_literal() -> None:
+    data = container.create_header(HEADER)
+    assert data[:-4] == bytes.fromhex("b14c4d5a 01 00 00 06 06 80808002 06")
+    assert container.parse_header(b"??" + data, 2) == (HEADER, 2 + len(data))
+
+
+@given(st.integers(1, 9), st.integers(1, container.MAX_BLOCK_SIZE), st.none() | st.integers(0, 1 << 50))
+def test_header_round_trip(level: int, block_size: int, content_size: int | None) -> None:
+    header = Header(level, block_size, content_size)
+    data = container.create_header(header)
+    assert container.parse_header(data) == (header, len(data))
+
+
+def test_header_errors() -> None:
+    data = container.create_header(HEADER)
+    with pytest.raises(CorruptError, match="not an lmzip file"):
+        container.parse_header(b"\x1f\x8b\x08\x00")
+    with pytest.raises(UnsupportedError, match="format version 2"):
+        container.parse_header(data[:4] + b"\x02" + data[5:])
+    with pytest.raises(CorruptError, match="damaged"):
+        container.parse_header(data[:-5] + b"\x07" + data[-4:])
+    for end in range(len(data)):
+        with pytest.raises(TruncatedError):
+            container.parse_header(data[:end])
+
+
+def with_check(head: bytes) -> bytes:
+    return head + container.check32(head).to_bytes(4, "little")
+
+
+def test_unknown_required_feature_is_refused_and_optional_is_not() -> None:
+    data = container.create_header(HEADER)[:-4]
+    with pytest.raises(UnsupportedError, match="features 0x80"):
+        container.parse_header(with_check(data[:5] + b"\x80" + data[6:]))
+    assert container.parse_header(with_check(data[:6] + b"\x80" + data[7:]))[0] == HEADER
+
+
+def test_later_header_fields_are_ignored() -> None:
+    data = container.create_header(HEADER)[:-4]
+    longer = with_check(data[:7] + bytes([data[7] + 3]) + data[8:] + b"new")
+    assert container.parse_header(longer) == (HEADER, len(longer))
+
+
+def test_absurd_block_size_is_refused() -> None:
+    head = container.MAGIC + bytes([1, 0, 0, 7, 6]) + container.create_varint(1 << 34) + b"\0"
+    with pytest.raises(LimitError, match="block size"):
+        container.parse_header(with_check(head))
+
+
+def test_record_round_trip() -> None:
+    record = container.create_record(container.ZSTD, b"payload", b"raw data")
+    header, offset = container.parse_record_header(record, 0, 1 << 20)
+    assert header.is_data and header.raw_size == 8 and header.raw_check == container.check64(b"raw data")
+    assert container.parse_payload(record, offset, header) == (b"payload", len(record))
+
+
+def test_record_errors() -> None:
+    record = container.create_record(container.STORED, b"12345", b"12345")
+    with pytest.raises(LimitError, match="payload size"):
+        container.parse_record_header(record, 0, 4)
+    with pytest.raises(UnsupportedError, match="record type 0x3f"):
+        container.parse_record_header(b"\x3f" + record[1:], 0, 100)
+    with pytest.raises(CorruptError, match="record header"):
+        container.parse_record_header(record[:3] + b"\xff" + record[4:], 0, 100)
+    header, offset = container.parse_record_header(record, 0, 100)
+    with pytest.raises(CorruptError, match="stored payload: damaged"):
+        container.parse_payload(record[:-1] + b"6", offset, header)
+    with pytest.raises(ValueError, match="raw data"):
+        container.create_record(container.STORED, b"12345")
+
+
+def test_model_definition_round_trip() -> None:
+    model = ModelDefinition("modèle", bytes(range(32)), "exact-1")
+    payload = container.create_model_definition(model)
+    assert container.parse_model_definition(payload) == model
+    with pytest.raises(TruncatedError):
+        container.parse_model_definition(payload[:-1])
+    with pytest.raises(CorruptError, match="utf-8"):
+        container.parse_model_definition(b"\x01\xff\x00" + bytes(32))
+
+
+def test_model_payload() -> None:
+    payload = container.create_model_payload(300, 7, 1, True, b"code")
+    plan = container.parse_model_payload(payload, 300)
+    assert (plan.symbols, plan.windows, plan.coder, plan.file_start) == (300, 7, 1, True)
+    assert payload[plan.start :] == b"code"
+    with pytest.raises(LimitError, match="symbols"):
+        container.parse_model_payload(payload, 299)
+    with pytest.raises(LimitError, match="windows"):
+        container.parse_model_payload(container.create_model_payload(6, 7, 0, False, b""), 100)
+    with pytest.raises(CorruptError, match="0 windows"):
+        container.parse_model_payload(container.create_model_payload(6, 0, 0, False, b""), 100)
+
+
+def test_end_round_trip() -> None:
+    index = Index(19, ((100, 200), (30, 0)), bytes(range(32)))
+    end = container.create_end(index)
+    header, offset = container.parse_record_header(end, 0, 0)
+    payload, offset = container.parse_payload(end, offset, header)
+    assert header.type == container.INDEX and container.parse_index(payload) == index
+    assert container.parse_footer(end, offset) == (offset, len(end))
+    assert index.content_size == 200
+    with pytest.raises(CorruptError, match="index"):
+        container.parse_index(payload + b"x")
+    with pytest.raises(CorruptError, match="footer"):
+        container.parse_footer(end[:-1] + b"?", offset)
