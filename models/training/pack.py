@@ -8,6 +8,7 @@ stands before each document and means "a file begins here".
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -61,11 +62,11 @@ def tokens_of(
             yield tokenizer.encode(segment, DROPOUT if kind < BYTES_SHARE + DROPOUT_SHARE else None)
 
 
-def pack_domain(domain: Path, out: Path, tokenizer: Tokenizer, limit_bytes: int) -> None:
-    """Write the pieces of one domain."""
+def pack_domain(domain: Path, out: Path, tokenizer: Tokenizer, limit_bytes: int, without: frozenset[bytes]) -> None:
+    """Write the pieces of one domain; documents whose sha256 is in `without` are left out."""
     rng = np.random.default_rng(1)
     single_bytes = np.array([tokenizer.vocabulary.index(bytes([b])) for b in range(256)], np.int32)
-    docs = list(documents(domain))
+    docs = [doc for doc in documents(domain) if hashlib.sha256(doc).digest() not in without]
     rng.shuffle(docs)  # type: ignore[arg-type]
     pending: list[np.ndarray] = []
     pieces = count = used = 0
@@ -94,7 +95,8 @@ def pack_domain(domain: Path, out: Path, tokenizer: Tokenizer, limit_bytes: int)
 @click.option("--vocabulary", default=4096, help="Tokens in the vocabulary.")
 @click.option("--sample", default=60, help="Megabytes of text that the vocabulary is learnt from.")
 @click.option("--limit", default=10_000, help="Megabytes of each domain to cut at most.")
-def main(corpora: Path, out: Path, vocabulary: int, sample: int, limit: int) -> None:
+@click.option("--without", type=click.Path(path_type=Path, exists=True), help="Folder of documents to leave out.")
+def main(corpora: Path, out: Path, vocabulary: int, sample: int, limit: int, without: Path | None) -> None:
     """Train the vocabulary and cut every domain of CORPORA into pieces in OUT."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "tokenizer.json"
@@ -102,8 +104,10 @@ def main(corpora: Path, out: Path, vocabulary: int, sample: int, limit: int) -> 
         learnt = bpe.train(vocabulary_sample(corpora, sample * 1_000_000), vocabulary)
         path.write_text(learnt.to_json(), encoding="utf-8")
     tokenizer = Tokenizer.from_file(path)
+    files = [f for f in without.iterdir() if f.is_file()] if without else []
+    held_out = frozenset(hashlib.sha256(f.read_bytes()).digest() for f in files)
     for domain in WEIGHTS:
-        pack_domain(corpora / domain, out, tokenizer, limit * 1_000_000)
+        pack_domain(corpora / domain, out, tokenizer, limit * 1_000_000, held_out)
 
 
 if __name__ == "__main__":
