@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import click
 
@@ -21,8 +21,7 @@ from lmzip.coders import CODER_IDS
 from lmzip.paths import MisuseError
 from lmzip.terminal import Exit, say
 
-F = TypeVar("F", bound=Callable[..., Any])
-Decorator = Callable[[F], F]
+Decorator = Callable[[Any], Any]
 
 # Commands of other modules, imported when they are called: module, object, line of help.
 LAZY = {
@@ -42,7 +41,7 @@ Exit codes: 0 fine, 1 bad data or trouble with a file, 2 wrong use, 3 a file was
 """
 
 
-def joined(*decorators: Decorator[Any]) -> Decorator[Any]:
+def joined(*decorators: Decorator) -> Decorator:
     """Return the decorators as one, the first outermost."""
 
     def decorate(function: Any) -> Any:
@@ -53,7 +52,7 @@ def joined(*decorators: Decorator[Any]) -> Decorator[Any]:
     return decorate
 
 
-def _level(number: int, text: str = "") -> Decorator[Any]:
+def _level(number: int, text: str = "") -> Decorator:
     return click.option(f"-{number}", "level", flag_value=number, type=int, default=None, help=text, hidden=not text)
 
 
@@ -78,8 +77,8 @@ encode_options = joined(
     _level(1, "Decodes fastest."),
     *(_level(number) for number in range(2, 9)),
     _level(9, "Smallest files; -2 to -8 lie between, the default is -6."),
-    click.option("--no-verify", "verify", flag_value=False, default=True, help="Do not decode every block to compare."),
-    click.option("--no-model", "use_model", flag_value=False, default=True, help="No model: fast, not small."),
+    click.option("--no-verify", is_flag=True, help="Do not decode every block to compare."),
+    click.option("--no-model", is_flag=True, help="No model: fast, not small."),
     click.option("--coder", type=click.Choice(list(CODER_IDS)), default="range", help="Entropy coder [range]."),
 )
 decode_options = click.option(
@@ -206,7 +205,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
         code = Exit.FAILED
     except Interrupted as error:
         code = 128 + error.number
-    sys.exit(code)
+    sys.exit(int(code or 0))
 
 
 if __name__ == "__main__":

@@ -243,7 +243,10 @@ def _decode_with_model(payload: bytes, raw_size: int, model: Model, what: str, p
         symbols = decode_symbols(session, decoder, plan.symbols, plan.windows, report)
     except CoderError as error:
         raise CorruptError(f"{what}: {error}") from error
-    return model.decode(symbols)
+    try:
+        return model.decode(symbols, raw_size)
+    except ValueError as error:
+        raise CorruptError(f"{what}: {error}") from error
 
 
 def _in_bytes(progress: Progress | None, bytes_per_symbol: float) -> Callable[[int], None]:

@@ -27,7 +27,8 @@ DATA_TYPES = {STORED: "stored", ZSTD: "zstd", LZMA: "lzma", MODEL: "model"}
 MAX_BLOCK_SIZE = 1 << 26
 MAX_DEFINITION_SIZE = 1 << 12
 MAX_SKIPPABLE_SIZE = 1 << 24
-MAX_INDEX_SIZE = 1 << 26
+MAX_INDEX_SIZE = 1 << 22
+MAX_WINDOWS = 1 << 10  # a model keeps memory for each
 FOOTER_SIZE = 8
 
 
@@ -161,7 +162,7 @@ def parse_header(buffer: bytes, offset: int = 0) -> tuple[Header, int]:
         raise CorruptError(f"{what}: not an lmzip file (it begins with {magic.hex(' ')})")
     version, required, _, length = take(buffer, offset + len(MAGIC), 4, what)
     if version != VERSION:
-        raise UnsupportedError(f"{what}: format version {version}; this lmzip reads version {VERSION}. Install a newer one")
+        raise UnsupportedError(f"{what}: format version {version}, but this lmzip reads {VERSION}; install a newer one")
     end = offset + len(MAGIC) + 4 + length
     check = _number(take(buffer, end, 4, what))
     if check != check32(buffer[start:end]):
@@ -249,7 +250,7 @@ def parse_model_payload(payload: bytes, raw_size: int) -> ModelPayload:
     """Read the parameters of a MODEL record; every symbol stands for at least one byte of raw_size."""
     what = "model payload"
     symbols, offset = parse_varint(payload, 0, raw_size, f"{what}: symbols")
-    windows, offset = parse_varint(payload, offset, symbols, f"{what}: windows")
+    windows, offset = parse_varint(payload, offset, min(symbols, MAX_WINDOWS), f"{what}: windows")
     coder, flags = take(payload, offset, 2, what)
     if windows == 0 or flags > 1:
         raise CorruptError(f"{what}: {windows} windows, flags {flags:#04x}")

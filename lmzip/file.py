@@ -316,5 +316,3 @@ def open(  # noqa: A001 - the standard library's name for it
     if not text:
         return binary
     return io.TextIOWrapper(binary, io.text_encoding(encoding), errors, newline)
-
-

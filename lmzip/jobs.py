@@ -37,8 +37,8 @@ class Request:
     backend: str | None = None
     level: int | None = None
     coder: str = "range"
-    verify: bool = True
-    use_model: bool = True
+    no_verify: bool = False
+    no_model: bool = False
     max_output: int | None = None
 
     def __post_init__(self) -> None:
@@ -46,9 +46,9 @@ class Request:
             raise MisuseError("-o names the output of one file; it goes neither with -c nor with several files")
         if self.remove and (self.stdout or self.output == STANDARD or STANDARD in (self.files or (STANDARD,))):
             raise MisuseError("--rm needs files: a pipe cannot tell that all of it was stored")
-        if self.remove and not self.verify:
+        if self.remove and self.no_verify:
             raise MisuseError("--rm removes only what was verified; it does not go with --no-verify")
-        if self.model is not None and not self.use_model:
+        if self.model is not None and self.no_model:
             raise MisuseError("-m does not go with --no-model")
 
     def load_model(self, source: str | None) -> Model:
@@ -124,7 +124,7 @@ def _sink(command: str, source: Source, request: Request, to_stdout: bool) -> Si
     if to_stdout:
         sink = Sink(1, "standard output")
         if command == "compress" and sink.is_terminal and not request.force:
-            raise MisuseError("compressed data is not written to a terminal; use -o FILE, or -f")
+            raise MisuseError("compressed data is not written to a terminal; use -o FILE, or -f; see lmzip --help")
         return sink
     target = request.output
     if target is None and command == "compress":
@@ -136,18 +136,17 @@ def _sink(command: str, source: Source, request: Request, to_stdout: bool) -> Si
 
 def compress_stream(source: Source, sink: Sink, request: Request) -> None:
     """Compress what is left of a source into one frame, a block at a time."""
-    model = request.load_model(request.model) if request.use_model else None
+    model = None if request.no_model else request.load_model(request.model)
     piece = source.read(PIECE)
     # Some files, those in /proc for instance, say that they are empty and are not.
     size = len(piece) if len(piece) < PIECE else source.size or None
     level = request.level or DEFAULT_LEVEL
     block_size = LEVELS[level].block_size
-    two_passes = request.verify and request.use_model
-    with Progress(
-        source.name, size, not (request.quiet or sink.is_terminal), block_size if two_passes else 0
-    ) as progress:
+    two_passes = not (request.no_verify or request.no_model)
+    shown = not (request.quiet or sink.is_terminal)
+    with Progress(source.name, size, shown, block_size if two_passes else 0) as progress:
         compressor = LMZCompressor(
-            level, model=model, use_model=request.use_model, coder=request.coder, verify=request.verify,
+            level, model=model, use_model=not request.no_model, coder=request.coder, verify=not request.no_verify,
             content_size=size, progress=progress.tick,
         )  # fmt: skip
         while piece:
@@ -165,7 +164,8 @@ def decompress_stream(source: Source, sink: Sink, request: Request) -> None:
         raise MisuseError("compressed data is not read from a terminal; see lmzip --help")
     given = None if request.model is None else request.load_model(request.model)
     rest, frames = source.read(PIECE), 0
-    with Progress(source.name, None, not (request.quiet or sink.is_terminal)) as progress:
+    shown = not (request.quiet or sink.is_terminal)
+    with Progress(source.name, None, shown) as progress:
         while rest or not frames:
             try:
                 info = get_frame_info(rest)

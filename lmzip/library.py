@@ -53,9 +53,7 @@ def load_model(
         return _loaded[key]
 
 
-def _load(
-    folder: Path, threads: int | None, backend: str | None, notify: Callable[[str], None] | None
-) -> TextModel:
+def _load(folder: Path, threads: int | None, backend: str | None, notify: Callable[[str], None] | None) -> TextModel:
     from lmzip.models.text import FILES, load_text_model  # torch takes seconds to import
 
     missing = [name for name in FILES if not (folder / name).is_file()]

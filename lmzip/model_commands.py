@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -12,7 +13,7 @@ import click
 
 from lmzip import library
 from lmzip.errors import ModelError
-from lmzip.terminal import Exit, report_failure, say, size_text, table
+from lmzip.terminal import Exit, printable, report_failure, say, size_text, table
 
 LIBRARIES = ("torch", "numba", "numpy", "constriction", "tokenizers")
 
@@ -31,10 +32,7 @@ def folder_of(source: str) -> Path:
 
 
 def describe_folder(source: str) -> dict[str, Any]:
-    """Return id, folder, size in bytes and sha256 of a model; raises ModelError where a file is missing.
-
-    id is the source's name for a shipped model, and what config.json says for others.
-    """
+    """Return id, folder, size in bytes and sha256 of a model; raises ModelError where it cannot be read."""
     from lmzip.models.text import FILES, fingerprint
 
     folder = folder_of(source)
@@ -42,31 +40,50 @@ def describe_folder(source: str) -> dict[str, Any]:
         contents = {name: (folder / name).read_bytes() for name in FILES}
         model_id = json.loads(contents["config.json"])["id"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{folder}: no model that can be read: {error}") from error
+        raise ModelError(f"no model that can be read: {error}") from error
     size = sum(map(len, contents.values()))
     return {"id": model_id, "folder": str(folder), "size": size, "sha256": fingerprint(contents).hex()}
 
 
-def describe_model(source: str, threads: int | None) -> dict[str, Any]:
-    """Return all that `lmzip models info --json` prints.
+def describe_model(source: str) -> dict[str, Any]:
+    """Return what `lmzip models info --json` prints; the model is not loaded, so that this works where it cannot be.
 
-    id, folder, size, sha256, profile, alphabet, network (the keys of config.json), parameters,
-    backend, threads, products (name: whether it is exact here), python, machine, versions.
-    Keys may be added, none will go.
+    id, folder, size, sha256, profile, network (as in config.json), parameters (weights in matrices),
+    backend (the one that is used, null where none is exact), backends and products (name: whether
+    it is exact here), threads, python, machine, versions. Keys may be added, none will go.
     """
+    from lmzip.models.exact.config import NetworkConfig
     from lmzip.models.exact.products import PRODUCTS, is_exact
 
-    model = library.load_model(source, threads=threads, notify=lambda message: say(f"lmzip: {message}"))
-    config = model.engine.config
-    shapes = [(config.vocab_size + 2, config.hidden_size), *config.matrix_shapes().values()]
+    description = describe_folder(source)
+    try:
+        config = json.loads((Path(description["folder"]) / "config.json").read_bytes())
+        network, profile = NetworkConfig.from_dict(config["network"]), config["profile"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"config.json: {error}") from error
+    shapes = [(network.vocab_size + 2, network.hidden_size), *network.matrix_shapes().values()]
+    backends = self_tests()
     return {
-        **describe_folder(source), "profile": model.profile, "alphabet": model.alphabet,
-        "network": json.loads(config.to_json()), "parameters": sum(rows * columns for rows, columns in shapes),
-        "backend": model.backend, "threads": model.threads,
+        **description, "profile": profile, "network": config["network"],
+        "parameters": sum(rows * columns for rows, columns in shapes),
+        "backend": next((name for name in ("cpu", "torch") if backends[name]), None), "backends": backends,
         "products": {name: is_exact(product) for name, product in PRODUCTS.items()},
+        "threads": len(os.sched_getaffinity(0)),
         "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}",
         "versions": {name: metadata.version(name) for name in ("lmzip", *LIBRARIES)},
     }  # fmt: skip
+
+
+def self_tests() -> dict[str, bool]:
+    """Return for every backend that this machine has whether it computes exactly."""
+    import torch
+
+    from lmzip.models.exact import kernels
+    from lmzip.models.exact.backends import BACKENDS, is_trusted
+
+    if kernels.compiles_now():
+        say("lmzip: compiling for this machine; once after an installation, some 15 seconds")
+    return {name: is_trusted(name) for name in BACKENDS if name != "cuda" or torch.cuda.is_available()}
 
 
 @models_command.command("list")
@@ -89,20 +106,19 @@ def list_models(as_json: bool) -> int:
 
 @models_command.command("info")
 @model_argument
-@click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="Threads; 0 is all [0].")
 @json_option
-def show_model(model: str, threads: int, as_json: bool) -> int:
+def show_model(model: str, as_json: bool) -> int:
     """Describe MODEL and what it runs on: for bug reports."""
     try:
-        description = describe_model(model, threads or None)
+        description = describe_model(model)
     except ModelError as error:
         return report_failure(error, model, False)[0]
     if as_json:
         click.echo(json.dumps(description))
         return Exit.FINE
     for key, value in description.items():
-        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        click.echo(f"{key}: {text}")
+        text = ", ".join(f"{k} {_said(v)}" for k, v in value.items()) if isinstance(value, dict) else value
+        click.echo(printable(f"{key}: {text}"))
     return Exit.FINE
 
 
@@ -110,27 +126,24 @@ def show_model(model: str, threads: int, as_json: bool) -> int:
 @model_argument
 @json_option
 def verify_model(model: str, as_json: bool) -> int:
-    """Read MODEL's files again and run the self-test of every backend."""
-    from lmzip.models.exact.backends import BACKENDS, is_trusted
-
+    """Read MODEL's files again, load it, and run the self-test of every backend."""
     try:
-        description = describe_folder(model)
-        library.load_model(model, notify=lambda message: say(f"lmzip: {message}"))
+        description, backends = describe_folder(model), self_tests()
+        library.load_model(model)
     except ModelError as error:
         return report_failure(error, model, False)[0]
-    backends = {name: is_trusted(name) for name in BACKENDS if name != "cuda" or _has_cuda()}
-    expected = model if model in library.SHIPPED else description["id"]
-    ok = all(backends.values()) and description["id"] == expected
+    named_right = model not in library.SHIPPED or description["id"] == model
+    ok = named_right and all(backends.values())
     if as_json:
         click.echo(json.dumps({**description, "backends": backends, "ok": ok}))
-    else:
-        click.echo(f"{description['id']}: sha256 {description['sha256']}")
-        for name, good in backends.items():
-            click.echo(f"{name}: {'ok' if good else 'its self-test gives other integers than it must'}")
+        return Exit.FINE if ok else Exit.MODEL
+    click.echo(printable(f"{description['id']}: sha256 {description['sha256']}"))
+    if not named_right:
+        click.echo(f"config.json: its id is not {model}")
+    for name, exact in backends.items():
+        click.echo(f"{name}: {'ok' if exact else 'its self-test gives other integers than everywhere else'}")
     return Exit.FINE if ok else Exit.MODEL
 
 
-def _has_cuda() -> bool:
-    import torch
-
-    return torch.cuda.is_available()
+def _said(value: object) -> str:
+    return ("no", "yes")[value] if isinstance(value, bool) else str(value)

@@ -134,7 +134,8 @@ def notes(report: Report) -> list[str]:
             size = report.break_even(total)
             if size is not None:
                 lines.append(
-                    f"{total.compressor} and its model are smaller than {baselines.XZ} from {size:,} bytes on."
+                    f"From {format_size(size)} of such files on, {total.compressor} and its model together are "
+                    f"smaller than {baselines.XZ}."
                 )
     return lines
 
@@ -234,10 +235,14 @@ def draw(report: Report, path: Path) -> None:
     figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
+    points: list[tuple[float, float]] = []
     for total in (total for total in report.totals if not total.error):
-        point = (total.bits_per_byte, total.raw_bytes / total.decode.seconds / 1e6)
-        axes.scatter(*point, color="tab:red" if total.compressor.startswith("lmzip ") else "tab:blue")
-        axes.annotate(total.compressor, point, xytext=(5, 5), textcoords="offset points")
+        x, y = point = (total.bits_per_byte, total.raw_bytes / total.decode.seconds / 1e6)
+        axes.scatter(x, y, color="tab:red" if total.compressor.startswith("lmzip ") else "tab:blue")
+        # The names of points that lie together stand one below the other.
+        near = sum(abs(x / a - 1) < 0.05 and 0.3 < y / b < 3 for a, b in points)
+        axes.annotate(total.compressor, point, xytext=(6, 5 - 13 * near), textcoords="offset points")
+        points.append(point)
     axes.set_yscale("log")
     axes.set_xlabel("bits per byte (model not counted)")
     axes.set_ylabel("decoding speed in MB/s")
@@ -254,7 +259,7 @@ def _csv(report: Report) -> str:
     writer.writeheader()
     for file in report.files:
         xz = baselines.by_xz(file.results)
-        writer.writerows(baselines.csv_row(file.path, result, xz) for result in file.results)
+        writer.writerows(baselines.csv_row(printable(file.path), result, xz) for result in file.results)
     return buffer.getvalue()
 
 

@@ -1,0 +1,1 @@
+"""Models: history in, integer probabilities out."""

@@ -42,8 +42,8 @@ class Model(Protocol):
     def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
         """Cut data into symbols."""
 
-    def decode(self, symbols: NDArray[np.int32]) -> bytes:
-        """Join symbols to the data they were cut from."""
+    def decode(self, symbols: NDArray[np.int32], size: int) -> bytes:
+        """Join symbols to the data they were cut from; ValueError unless that is `size` bytes long."""
 
     def begin(self, windows: int, file_start: bool, steps: int = 1) -> Session:
         """Start a block; prefill will be asked for up to `steps` symbols at a time.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import hashlib
+import itertools
 import json
 import os
 from collections.abc import Callable
@@ -15,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 
 from lmzip.models.exact import arithmetic
-from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.backends import make_engine
+from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.engine import Engine
 from lmzip.models.exact.weights import Weights
 from lmzip.models.tokenizer import Tokenizer
@@ -43,15 +44,19 @@ class TextModel:
         self.id, self.sha256, self.backend = model_id, sha256, backend
         self.alphabet = len(tokenizer)
         self.tokenizer, self.engine = tokenizer, engine
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self._token_sizes = np.array([len(token) for token in tokenizer.vocabulary], np.int64)
+        self.threads = threads or _processors()
         self._pool = _worker_pool(self.threads) if self.threads > 1 else None
 
     def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
         """See Model.encode."""
         return self.tokenizer.encode(data)
 
-    def decode(self, symbols: NDArray[np.int32]) -> bytes:
+    def decode(self, symbols: NDArray[np.int32], size: int) -> bytes:
         """See Model.decode."""
+        found = int(self._token_sizes[symbols].sum())
+        if found != size:  # known before anything is allocated for it
+            raise ValueError(f"the symbols make {found} bytes where {size} were declared")
         return self.tokenizer.decode(symbols)
 
     def begin(self, windows: int, file_start: bool, steps: int = 1) -> TextSession:
@@ -73,7 +78,7 @@ class TextSession:
         self._model = model
         # Parts of the windows, one for each thread: (first, last + 1, state).
         bounds = np.linspace(0, windows, min(model.threads, windows) + 1).astype(int).tolist()
-        self._parts = [(a, b, model.engine.start(b - a, steps)) for a, b in zip(bounds, bounds[1:], strict=False)]
+        self._parts = [(a, b, model.engine.start(b - a, steps)) for a, b in itertools.pairwise(bounds)]
         self._last = np.full(windows, config.cut_start, np.int32)
         if file_start:
             self._last[0] = config.file_start
@@ -134,6 +139,13 @@ def load_text_model(
 def fingerprint(contents: dict[str, bytes]) -> bytes:
     """Return the sha256 of a model: of the sha256 of each of its FILES, in their order."""
     return hashlib.sha256(b"".join(hashlib.sha256(contents[name]).digest() for name in FILES)).digest()
+
+
+def _processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _worker_pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:

@@ -44,7 +44,9 @@ class MockModel:
     def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
         return np.frombuffer(data, np.uint8).astype(np.int32)
 
-    def decode(self, symbols: NDArray[np.int32]) -> bytes:
+    def decode(self, symbols: NDArray[np.int32], size: int) -> bytes:
+        if len(symbols) != size:
+            raise ValueError(f"{len(symbols)} symbols where {size} were declared")
         return symbols.astype(np.uint8).tobytes()
 
     def begin(self, windows: int, file_start: bool, steps: int = 1) -> MockSession:

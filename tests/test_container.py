@@ -130,6 +130,8 @@ def test_model_payload() -> None:
         container.parse_model_payload(payload, 299)
     with pytest.raises(LimitError, match="windows"):
         container.parse_model_payload(container.create_model_payload(6, 7, 0, False, b""), 100)
+    with pytest.raises(LimitError, match="windows: more than 1,024"):
+        container.parse_model_payload(container.create_model_payload(5000, 1025, 0, False, b""), 5000)
     with pytest.raises(CorruptError, match="0 windows"):
         container.parse_model_payload(container.create_model_payload(6, 0, 0, False, b""), 100)
 

@@ -36,6 +36,8 @@ SMALL = NetworkConfig(
     vocab_size=61, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
     num_key_value_heads=2, head_dim=16, sliding_window=8, qk_norm=True, tie_word_embeddings=False,
 )  # fmt: skip
+# Its head is large enough for the packed product.
+WIDE = dataclasses.replace(SMALL, vocab_size=4099)
 # The largest scales and gains for which no float of a network can leave float32's range.
 LARGEST_SCALE, LARGEST_GAIN = 1.0, 1024.0
 
@@ -78,7 +80,7 @@ def assert_frequencies(rows: NDArray[np.uint32]) -> None:
 
 @pytest.fixture(scope="module", params=["cpu", "torch"])
 def engine(request: pytest.FixtureRequest) -> Engine:
-    weights = make_weights(SMALL, 0)
+    weights = make_weights(WIDE, 0)
     return CPUEngine(weights) if request.param == "cpu" else TorchEngine(weights, "cpu")
 
 
@@ -102,12 +104,12 @@ def test_reference_digest_with_every_exact_product(make: Callable[[Weights, str 
 
 @pytest.mark.parametrize("steps", [1, 3, 16])
 def test_chunks_of_any_size(engine: Engine, steps: int) -> None:
-    ids = make_ids(SMALL, 3, 30)
+    ids = make_ids(WIDE, 3, 30)
     assert np.array_equal(evaluate(engine, ids, steps), evaluate(engine, ids, 30))
 
 
 def test_chunks_of_changing_size(engine: Engine) -> None:
-    ids = make_ids(SMALL, 2, 40)
+    ids = make_ids(WIDE, 2, 40)
     state = engine.start(2, 16)
     parts = [engine.forward(state, part) for part in np.split(ids, (1, 17, 19, 35), axis=1)]
     assert np.array_equal(np.concatenate(parts), evaluate(engine, ids, 40))
@@ -125,12 +127,12 @@ def test_what_left_the_window_does_not_matter() -> None:
 
 @pytest.mark.parametrize("rows", [[0], [63], range(7), range(5, 12)])
 def test_batches_of_any_size(engine: Engine, rows: list[int]) -> None:
-    ids = make_ids(SMALL, 64, 12)
+    ids = make_ids(WIDE, 64, 12)
     assert np.array_equal(evaluate(engine, ids[rows], 4), evaluate(engine, ids, 4)[:, rows])
 
 
 def test_any_number_of_threads(engine: Engine, restore_threads: None) -> None:
-    ids = make_ids(SMALL, 300, 4)
+    ids = make_ids(WIDE, 300, 4)
     results = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -428,9 +430,9 @@ def spoil(name: str, **changes: Any) -> Callable[[Weights], None]:
         (spoil("layers.0.out", scale=np.full(64, -1, np.float32)), "scale"),
         (spoil("layers.0.out", scale=np.full(64, np.nan, np.float32)), "scale"),
         (spoil("layers.0.out", scale=np.full(64, np.inf, np.float32)), "scale"),
-        (lambda w: w.gains.update(norm=np.full(64, np.nan, np.float32)), "norm is missing or not 64 finite"),
-        (lambda w: w.gains.update(norm=np.ones(64)), "norm is missing or not 64 finite"),
-        (lambda w: w.gains.update(norm=np.ones(63, np.float32)), "norm is missing or not 64 finite"),
+        (lambda w: w.gains.update(norm=np.full(64, np.nan, np.float32)), "@@"),
+        (lambda w: w.gains.update(norm=np.ones(64)), "@@"),
+        (lambda w: w.gains.update(norm=np.ones(63, np.float32)), "@@"),
     ],
 )
 def test_bad_weights_are_named(damage: Callable[[Weights], object], message: str) -> None:

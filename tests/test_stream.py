@@ -105,7 +105,7 @@ def test_trailing_garbage_is_an_error() -> None:
 
 def test_other_and_missing_models_are_named() -> None:
     other = uniform()
-    with pytest.raises(ModelError, match="mock-bigram with sha256 .* but the one at hand is mock-uniform") as caught:
+    with pytest.raises(ModelError, match=r"mock-bigram with sha256 .* but the one at hand is mock-uniform") as caught:
         lmzip.decompress(frame(), model=other)
     error = caught.value
     assert (error.model_id, error.expected, error.found) == (MODEL.id, MODEL.sha256.hex(), other.sha256.hex())

@@ -1,0 +1,1 @@
+"""Networks in exact arithmetic: the same integers on every machine."""

@@ -21,6 +21,9 @@ PROFILE = "exact-1"
 WEIGHT_MAX = 63
 ACTIVATION_MAX = 127
 
+# A row whose largest value is this small counts as zero: 127 / m stays finite.
+SMALLEST = np.float32(2.0**-64)
+
 NORM_MAX = 32767  # row maximum of the integers whose squares a norm adds up
 
 FREQUENCY_BITS = 24
@@ -54,8 +57,8 @@ def rope_tables(head_dim: int, theta: float, positions: int) -> tuple[NDArray[np
     sin = high_sin[:, None] * low_cos + high_cos[:, None] * low_sin
     shape = (-1, head_dim // 2)
     return (
-        cos.reshape(shape)[:positions].astype(np.float32),
-        sin.reshape(shape)[:positions].astype(np.float32),
+        np.ascontiguousarray(cos.reshape(shape)[:positions], np.float32),
+        np.ascontiguousarray(sin.reshape(shape)[:positions], np.float32),
     )
 
 

@@ -6,6 +6,8 @@ import dataclasses
 import json
 from typing import Any
 
+from lmzip.models.exact.arithmetic import WINDOW_LIMIT
+
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
@@ -30,6 +32,17 @@ class NetworkConfig:
     tie_word_embeddings: bool = True
 
     def __post_init__(self) -> None:
+        sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+                 "num_key_value_heads", "head_dim", "sliding_window")  # fmt: skip
+        for name in sizes:
+            if not 1 <= getattr(self, name) < 1 << 24:
+                raise ValueError(f"{name} must be 1 to 2**24 - 1, not {getattr(self, name)}")
+        if self.sliding_window > WINDOW_LIMIT:
+            raise ValueError(f"sliding_window must be at most {WINDOW_LIMIT}, not {self.sliding_window}")
+        if not 2.0**-40 <= self.rms_norm_eps <= 1:
+            raise ValueError(f"rms_norm_eps must be 2**-40 to 1, not {self.rms_norm_eps}")
+        if not 1 <= self.rope_theta <= 1e12:
+            raise ValueError(f"rope_theta must be 1 to 1e12, not {self.rope_theta}")
         if self.num_attention_heads % self.num_key_value_heads:
             raise ValueError("num_attention_heads must be a multiple of num_key_value_heads")
         if self.head_dim % 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import torch
@@ -50,7 +51,7 @@ class CPUEngine:
         self._prepared = {n: self._product.prepare(torch.from_numpy(weights.matrix(n).values)) for n in names}
         self._scales = {n: weights.matrix(n).scale for n in [*names, "embedding"]}
         self._no_gain = np.empty(0, np.float32)
-        self._query_factor = np.float32(c.head_dim**-0.5)
+        self._query_factor = np.float32(1 / math.sqrt(c.head_dim))
         self._eps = np.float64(c.rms_norm_eps)
         self._rope = arithmetic.rope_tables(c.head_dim, c.rope_theta, 256)
 
@@ -75,6 +76,10 @@ class CPUEngine:
         c, gains = self.config, self._weights.gains
         batch, steps = ids.shape
         rows, start = batch * steps, state.position
+        if steps > len(state.slot_position) - c.sliding_window + 1:
+            raise ValueError(f"{steps} steps in a call are more than the state was started for")
+        if not 0 <= ids.min() <= ids.max() < c.vocab_size + 2:
+            raise ValueError(f"ids must be 0 to {c.vocab_size + 1}, not {ids.min()} to {ids.max()}")
         positions = np.arange(start, start + steps)
         state.slot_position[positions % len(state.slot_position)] = positions
         state.position += steps

@@ -10,6 +10,8 @@ stands in `torch_engine.py`; the self-test compares the two bit by bit.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -25,10 +27,11 @@ from lmzip.models.exact.arithmetic import (
     LOG2_E,
     NORM_MAX,
     OUTPUT_ONE,
+    SMALLEST,
 )
 
 f32, f64, i8, i16, i32, i64 = np.float32, np.float64, np.int8, np.int16, np.int32, np.int64
-_options = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"nnan", "nsz"}}
+_options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"nnan", "nsz"}}
 _kernel = numba.njit(**_options)
 _inline = numba.njit(**_options, inline="always")
 
@@ -61,7 +64,7 @@ def _largest(x):
     m = ZERO
     for i in range(len(x)):
         m = max(m, abs(x[i]))
-    return m if m > f32(2.0**-64) else ZERO
+    return m if m > SMALLEST else ZERO
 
 
 @_kernel

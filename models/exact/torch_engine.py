@@ -13,6 +13,7 @@ The functions stand beside those of the same name in `kernels.py` and give the s
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import torch
@@ -30,7 +31,7 @@ C1, C2 = float(arithmetic.EXP2_C1), float(arithmetic.EXP2_C2)
 C3, C4 = float(arithmetic.EXP2_C3), float(arithmetic.EXP2_C4)
 ATTENTION_ONE, OUTPUT_ONE = float(arithmetic.ATTENTION_ONE), float(arithmetic.OUTPUT_ONE)
 QUANT, NORM = float(arithmetic.ACTIVATION_MAX), float(arithmetic.NORM_MAX)
-SMALLEST = 2.0**-64  # see kernels._largest
+SMALLEST = float(arithmetic.SMALLEST)
 
 
 @dataclasses.dataclass
@@ -232,7 +233,7 @@ class TorchEngine:
         self._scales = {n: self._put(weights.matrix(n).scale) for n in [*names, "embedding"]}
         self._gains = {n: self._put(gain) for n, gain in weights.gains.items()}
         self._embedding = self._put(weights.matrix("embedding").values)
-        self._query_factor = float(np.float32(c.head_dim**-0.5))
+        self._query_factor = float(np.float32(1 / math.sqrt(c.head_dim)))
         self._rope = (torch.empty(0), torch.empty(0))
 
     def start(self, batch: int, steps: int) -> TorchState:

@@ -13,6 +13,9 @@ from safetensors.numpy import load_file, save_file
 from lmzip.models.exact.arithmetic import WEIGHT_MAX
 from lmzip.models.exact.config import NetworkConfig
 
+# No trained network comes near; within them no float32 of the evaluation can overflow.
+SCALE_LIMIT, GAIN_LIMIT = 1.0, 1024.0
+
 
 @dataclasses.dataclass(frozen=True)
 class Matrix:
@@ -48,12 +51,14 @@ class Weights:
                 raise ValueError(f"weights: {name} is not int8 with float32 scales")
             if np.abs(matrix.values.astype(np.int16)).max() > WEIGHT_MAX:
                 raise ValueError(f"weights: {name} goes beyond 7 bits")
-            if not np.isfinite(matrix.scale).all() or matrix.scale.min() < 0:
-                raise ValueError(f"weights: {name} has a scale that is not finite and positive")
+            if not ((matrix.scale >= 0) & (matrix.scale <= SCALE_LIMIT)).all():
+                raise ValueError(f"weights: {name} has a scale that is not in [0, {SCALE_LIMIT}]")
         for name, length in self.gain_lengths(c).items():
             gain = self.gains.get(name)
-            if gain is None or gain.shape != (length,) or gain.dtype != np.float32 or not np.isfinite(gain).all():
-                raise ValueError(f"weights: {name} is missing or not {length} finite float32")
+            if gain is None or gain.shape != (length,) or gain.dtype != np.float32:
+                raise ValueError(f"weights: {name} is missing or not {length} float32")
+            if not (np.abs(gain) <= GAIN_LIMIT).all():
+                raise ValueError(f"weights: {name} has a gain beyond {GAIN_LIMIT}")
 
     @staticmethod
     def gain_lengths(c: NetworkConfig) -> dict[str, int]:

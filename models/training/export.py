@@ -65,7 +65,7 @@ def float_bits(network: Network, symbols: np.ndarray) -> float:
 @click.argument("tokens", type=click.Path(path_type=Path, exists=True))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("model_id")
-@click.option("--text", "texts", multiple=True, type=click.Path(path_type=Path, exists=True), help="Compare on this text.")
+@click.option("--text", "texts", multiple=True, type=click.Path(path_type=Path, exists=True), help="Compare here.")
 def main(run: Path, tokens: Path, out: Path, model_id: str, texts: tuple[Path, ...]) -> None:
     """Round the network of RUN and write it to OUT under the name MODEL_ID."""
     network = load_network(run / "checkpoint.pt")
@@ -80,7 +80,7 @@ def main(run: Path, tokens: Path, out: Path, model_id: str, texts: tuple[Path, .
     for path in texts:
         data = path.read_bytes()
         symbols = windows_of(model, data)
-        size = len(model.decode(symbols.reshape(-1)))
+        size = len(model.tokenizer.decode(symbols.reshape(-1)))
         exact, parent = exact_bits(model, symbols) / size, float_bits(network, symbols) / size
         click.echo(f"{path.name}: float {parent:.4f}, exact {exact:.4f} bits/byte, {exact / parent - 1:+.2%}")
 

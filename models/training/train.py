@@ -283,7 +283,12 @@ class Trainer:
         Matrix.quantised = True
         self.save()
         scores = self.bits_per_byte()
-        record = {"steps": self.steps, "minutes": self.seconds / 60, "tokens": self.tokens_seen, "bits_per_byte": scores}
+        record = {
+            "steps": self.steps,
+            "minutes": self.seconds / 60,
+            "tokens": self.tokens_seen,
+            "bits_per_byte": scores,
+        }
         (self.out / "training.json").write_text(json.dumps(record, indent=1) + "\n")
         click.echo(json.dumps(record))
 

@@ -1,0 +1,39 @@
+"""What several test files share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a model with the 256 bytes as tokens, one layer, and a strong liking for the letter a."""
+    from lmzip.models import tokenizer
+    from lmzip.models.exact import arithmetic
+    from lmzip.models.exact.config import NetworkConfig
+    from lmzip.models.exact.weights import Weights
+
+    folder = tmp_path_factory.mktemp("tiny")
+    c = NetworkConfig(
+        vocab_size=256, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=1,
+        num_key_value_heads=1, head_dim=16, sliding_window=8, tie_word_embeddings=False,
+    )  # fmt: skip
+    # The layer adds nothing and every input is the same, so the output is that of the head: its row for a.
+    tensors: dict[str, NDArray[np.float32]] = {
+        "embedding.weight": np.ones((c.vocab_size + 2, c.hidden_size), np.float32)
+    }
+    for name, shape in c.matrix_shapes().items():
+        tensors[f"{name}.weight"] = np.zeros(shape, np.float32)
+    for name, size in Weights.gain_lengths(c).items():
+        tensors[f"{name}.weight"] = np.ones(size, np.float32)
+    tensors["head.weight"][ord("a")] = 8 / c.hidden_size
+    Weights.from_float(c, tensors).save(folder / "weights.safetensors")
+    (folder / "tokenizer.json").write_text(tokenizer.train([], 256).to_json())
+    description = {"id": "tiny", "profile": arithmetic.PROFILE, "network": json.loads(c.to_json())}
+    (folder / "config.json").write_text(json.dumps(description))
+    return folder

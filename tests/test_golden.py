@@ -1,0 +1,95 @@
+"""Files that every version must read alike, on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lmzip
+
+FOLDER = Path(__file__).parent / "golden"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.lmz"))
+SAMPLES = FOLDER.parent.parent / "corpora" / "samples"
+
+
+def load(name: str) -> tuple[bytes, dict[str, object]]:
+    return (FOLDER / f"{name}.lmz").read_bytes(), json.loads((FOLDER / f"{name}.json").read_text())
+
+
+def test_there_are_golden_files_of_every_kind() -> None:
+    assert {name.split("-")[0] for name in NAMES} == {"good", "bad", "unsupported"}
+    assert len(NAMES) >= 17
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_golden(name: str) -> None:
+    data, description = load(name)
+    if "error" in description:
+        with pytest.raises(getattr(lmzip, str(description["error"]))):
+            lmzip.decompress(data)
+    else:
+        content = lmzip.decompress(data)
+        assert len(content) == description["size"]
+        assert hashlib.sha256(content).hexdigest() == description["sha256"]
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("backend", ["cpu", "torch"])
+def test_encoding_gives_the_golden_bytes(threads: int, backend: str) -> None:
+    data, _ = load("good-model")
+    model = lmzip.load_model(threads=threads, backend=backend)
+    content = lmzip.decompress(data, model=model)
+    assert lmzip.compress(content, 1, model=model, verify=False) == data
+
+
+DECODE = """
+import hashlib, sys, lmzip
+for path in sys.argv[1:]:
+    print(hashlib.sha256(lmzip.decompress(open(path, "rb").read())).hexdigest())
+"""
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+        {"ONEDNN_MAX_CPU_ISA": "SSE41"},
+        {"ATEN_CPU_CAPABILITY": "default"},
+        {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
+        {"OMP_NUM_THREADS": "1"},
+    ],
+    ids=lambda environment: "-".join(f"{k}={v}" for k, v in environment.items()),
+)
+def test_golden_in_other_environments(environment: dict[str, str], tmp_path: Path) -> None:
+    names = ["good-model", "good-model-rans"]
+    if "NUMBA_CPU_NAME" in environment:  # compiles for the other processor, into a cache of its own
+        environment = {**environment, "NUMBA_CACHE_DIR": str(tmp_path)}
+    result = subprocess.run(
+        [sys.executable, "-c", DECODE, *(str(FOLDER / f"{name}.lmz") for name in names)],
+        env={**os.environ, **environment}, cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert result.stdout.split() == [load(name)[1]["sha256"] for name in names]
+    assert result.stderr == ""
+
+
+@pytest.mark.gpu
+def test_golden_on_a_gpu() -> None:
+    model = lmzip.load_model(backend="cuda")
+    for name in ("good-model", "good-model-rans"):
+        data, description = load(name)
+        content = lmzip.decompress(data, model=model)
+        assert hashlib.sha256(content).hexdigest() == description["sha256"]
+    assert lmzip.compress(content, 9, model=model, coder="rans", verify=False) == data
+
+
+def test_samples_are_what_the_manifest_says() -> None:
+    manifest = json.loads((SAMPLES / "manifest.json").read_text())
+    for name, entry in manifest.items():
+        data = (SAMPLES / name).read_bytes()
+        assert (len(data), hashlib.sha256(data).hexdigest()) == (entry["bytes"], entry["sha256"])
