@@ -198,7 +198,7 @@ class LMZFile(io.BufferedIOBase):
         self._compressor: LMZCompressor | None = None
         self._closes_file = isinstance(file, (str, bytes, os.PathLike))
         if self._closes_file:
-            self._file = cast(IO[bytes], builtins.open(file, modes[mode]))  # type: ignore[arg-type]
+            self._file = cast(IO[bytes], builtins.open(file, modes[mode]))  # type: ignore[arg-type]  # noqa: SIM115
         elif hasattr(file, "write" if self._writing else "read"):
             self._file = cast(IO[bytes], file)
         else:

@@ -430,9 +430,9 @@ def spoil(name: str, **changes: Any) -> Callable[[Weights], None]:
         (spoil("layers.0.out", scale=np.full(64, -1, np.float32)), "scale"),
         (spoil("layers.0.out", scale=np.full(64, np.nan, np.float32)), "scale"),
         (spoil("layers.0.out", scale=np.full(64, np.inf, np.float32)), "scale"),
-        (lambda w: w.gains.update(norm=np.full(64, np.nan, np.float32)), "@@"),
-        (lambda w: w.gains.update(norm=np.ones(64)), "@@"),
-        (lambda w: w.gains.update(norm=np.ones(63, np.float32)), "@@"),
+        (lambda w: w.gains.update(norm=np.full(64, np.nan, np.float32)), "norm has a gain beyond"),
+        (lambda w: w.gains.update(norm=np.ones(64)), "norm is missing or not 64 float32"),
+        (lambda w: w.gains.update(norm=np.ones(63, np.float32)), "norm is missing or not 64 float32"),
     ],
 )
 def test_bad_weights_are_named(damage: Callable[[Weights], object], message: str) -> None:

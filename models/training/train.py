@@ -49,6 +49,7 @@ class Matrix(nn.Linear):
         nn.init.zeros_(self.weight) if zero else nn.init.normal_(self.weight, std=inputs**-0.5)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the products (..., outputs)."""
         weight = self.weight
         if self.quantised:
             x, weight = rounded(x, ACTIVATION_MAX), rounded(weight, WEIGHT_MAX)
@@ -79,6 +80,7 @@ class Layer(nn.Module):
         self.down = Matrix(c.intermediate_size, c.hidden_size, zero=True)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor) -> Tensor:
+        """Return the residual x (batch, time, hidden) after the layer."""
         c = self.config
         batch, time_, _ = x.shape
         qkv = self.qkv(self.attention_norm(x)).view(batch, time_, -1, c.head_dim).transpose(1, 2)
