@@ -157,7 +157,7 @@ def peers_named(names: Iterable[str]) -> list[Compressor]:
 
 def open_model(source: str | Path | None = None, **options: Any) -> tuple[Model, ModelInfo]:
     """Load a model and describe it. Options and errors as for lmzip.load_model."""
-    from lmzip.models.text import FILES  # torch takes seconds to import
+    from lmzip.models.bundle import FILES
 
     start = time.perf_counter()
     model = library.load_model(source, **options)

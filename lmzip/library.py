@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.resources
 import threading
 from collections.abc import Callable
@@ -11,14 +12,27 @@ from typing import TYPE_CHECKING
 from lmzip.container import ModelDefinition
 from lmzip.errors import ModelError
 from lmzip.models.base import Model
+from lmzip.models.bundle import FILES
 
 if TYPE_CHECKING:
     from lmzip.models.text import TextModel
 
 DEFAULT_MODEL = "text-1"
-# The id that files record, and the folder in the package. A changed model gets a new id, and the
-# old one stays as long as files made with it are to be read.
-SHIPPED = {"text-1": "default"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shipped:
+    """A model that ships: its folder in the package and the sha256 it must have."""
+
+    folder: str
+    sha256: str
+
+
+# By the id that files record. A changed model gets a new id, and the old one stays as long as
+# files made with it are to be read.
+SHIPPED = {
+    "text-1": Shipped("default", "03018faafbfd0989a656ab59f655dcf403efb2f53c5ad51daed73d1c8958e5e7"),
+}
 
 _lock = threading.Lock()
 _loaded: dict[tuple[Path, int | None, str | None], TextModel] = {}
@@ -26,7 +40,7 @@ _loaded: dict[tuple[Path, int | None, str | None], TextModel] = {}
 
 def shipped_folder(model_id: str) -> Path:
     """Return the folder of a model that ships with the package."""
-    return Path(str(importlib.resources.files("lmzip.models"))) / SHIPPED[model_id]
+    return Path(str(importlib.resources.files("lmzip.models"))) / SHIPPED[model_id].folder
 
 
 def load_model(
@@ -45,22 +59,29 @@ def load_model(
     Raises ModelError where there is no such model or it cannot be read.
     """
     source = DEFAULT_MODEL if source is None else source
-    folder = shipped_folder(source) if source in SHIPPED else Path(source)  # type: ignore[arg-type]
+    shipped = SHIPPED.get(str(source))
+    folder = shipped_folder(str(source)) if shipped else Path(source)
     with _lock:
         key = (folder, threads, backend)
         if key not in _loaded:
-            _loaded[key] = _load(folder, threads, backend, notify)
+            model = _load(folder, threads, backend, notify)
+            if shipped and model.sha256.hex() != shipped.sha256:
+                raise ModelError(
+                    f"{folder}: the installed model {source} is damaged: its sha256 is not the published one; "
+                    "install lmzip again", str(source), shipped.sha256, model.sha256.hex(),
+                )  # fmt: skip
+            _loaded[key] = model
         return _loaded[key]
 
 
 def _load(folder: Path, threads: int | None, backend: str | None, notify: Callable[[str], None] | None) -> TextModel:
-    from lmzip.models.text import FILES, load_text_model  # torch takes seconds to import
-
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         known = ", ".join(SHIPPED)
         raise ModelError(f"{folder}: no model there ({missing[0]} is missing). Give a folder, or one of: {known}")
     try:
+        from lmzip.models.text import load_text_model  # torch takes seconds to import
+
         return load_text_model(folder, threads, backend, notify)
     except (ValueError, OSError, RuntimeError) as error:
         raise ModelError(f"{folder}: the model cannot be read: {error}") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import hashlib
 import itertools
 import json
 import os
@@ -15,14 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lmzip.models.bundle import fingerprint
 from lmzip.models.exact import arithmetic
 from lmzip.models.exact.backends import make_engine
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.engine import Engine
 from lmzip.models.exact.weights import Weights
 from lmzip.models.tokenizer import Tokenizer
-
-FILES = ("config.json", "tokenizer.json", "weights.safetensors")
 
 
 class TextModel:
@@ -46,7 +44,7 @@ class TextModel:
         self.tokenizer, self.engine = tokenizer, engine
         self._token_sizes = np.array([len(token) for token in tokenizer.vocabulary], np.int64)
         self.threads = threads or _processors()
-        self._pool = _worker_pool(self.threads) if self.threads > 1 else None
+        self._pool = _worker_pool(self.threads)
 
     def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
         """See Model.encode."""
@@ -64,9 +62,7 @@ class TextModel:
         return TextSession(self, windows, file_start, steps)
 
     def run(self, tasks: list[Callable[[], NDArray[np.uint32]]]) -> list[NDArray[np.uint32]]:
-        """Call the tasks, on the model's threads if there is more than one."""
-        if self._pool is None or len(tasks) == 1:
-            return [task() for task in tasks]
+        """Call the tasks on the model's threads."""
         return [future.result() for future in [self._pool.submit(task) for task in tasks]]
 
 
@@ -114,31 +110,26 @@ def load_text_model(
     backend: str | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> TextModel:
-    """Load a model from a folder of FILES.
+    """Load a model from a folder of bundle.FILES.
 
     backend, notify: see lmzip.models.exact.backends.make_engine.
     Raises FileNotFoundError where a file is missing, ValueError where one is malformed, and
     RuntimeError where this machine cannot evaluate the network exactly.
     """
     folder = Path(folder)
-    contents = {name: (folder / name).read_bytes() for name in FILES}
+    sha256 = fingerprint(folder)
     try:
-        description = json.loads(contents["config.json"])
+        description = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         model_id, profile = description["id"], description["profile"]
         config = NetworkConfig.from_dict(description["network"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder / 'config.json'}: {error}") from error
     if profile != arithmetic.PROFILE:
         raise ValueError(f"{folder}: profile {profile}; this version evaluates {arithmetic.PROFILE}")
-    tokenizer = Tokenizer.from_json(contents["tokenizer.json"].decode("utf-8"))
+    tokenizer = Tokenizer.from_file(folder / "tokenizer.json")
     weights = Weights.load(folder / "weights.safetensors", config)
     name, engine = make_engine(weights, backend, notify)
-    return TextModel(model_id, tokenizer, engine, fingerprint(contents), 1 if name == "cuda" else threads, name)
-
-
-def fingerprint(contents: dict[str, bytes]) -> bytes:
-    """Return the sha256 of a model: of the sha256 of each of its FILES, in their order."""
-    return hashlib.sha256(b"".join(hashlib.sha256(contents[name]).digest() for name in FILES)).digest()
+    return TextModel(model_id, tokenizer, engine, sha256, 1 if name == "cuda" else threads, name)
 
 
 def _processors() -> int:

@@ -184,8 +184,12 @@ def _mix(weights, values, slots, factor, out):
     """Write the weighted sums of values (head_dim, capacity) int8 to out, float32."""
     for i in range(len(out)):
         total = i32(0)
-        for s in range(slots):
-            total = i32(total + i32(weights[s]) * i32(values[i, s]))
+        if slots == 256:  # as in _score
+            for s in range(256):
+                total = i32(total + i32(weights[s]) * i32(values[i, s]))
+        else:
+            for s in range(slots):
+                total = i32(total + i32(weights[s]) * i32(values[i, s]))
         out[i] = f32(total) * factor
 
 
