@@ -246,6 +246,11 @@ class LMZFile(io.BufferedIOBase):
         """Whether seek works: when reading from a file that can seek."""
         return self.readable() and self._file.seekable()
 
+    @property
+    def name(self) -> str:
+        """Return the name of the compressed file; AttributeError where it has none."""
+        return self._file.name
+
     def fileno(self) -> int:
         """Return the descriptor of the compressed file."""
         self._check_open()
@@ -293,7 +298,7 @@ class LMZFile(io.BufferedIOBase):
         if self.closed:
             raise ValueError("I/O operation on closed file")
 
-    def _reading(self) -> io.BufferedReader:
+    def _reading(self) -> io.BufferedReader[_Reader]:
         if not self.readable():
             raise io.UnsupportedOperation("the file was opened for writing")
         return self._reader

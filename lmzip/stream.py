@@ -237,9 +237,10 @@ def compress(data: Buffer, level: int = 6, **options: object) -> bytes:
 
 def decompress(data: Buffer, *, max_output: int | None = None, **options: object) -> bytes:
     """Decompress all frames in data; anything after them is an error. Options as for LMZDecompressor."""
-    rest, out = bytes(memoryview(data).cast("B")), []
+    rest = bytes(memoryview(data).cast("B"))
+    out: list[bytes] = []
     while True:
-        left = None if max_output is None else max_output - sum(map(len, out))
+        left = None if max_output is None else max_output - sum(len(content) for content in out)
         decompressor = LMZDecompressor(max_output=left, **options)  # type: ignore[arg-type]
         out.append(decompressor.decompress(rest))
         decompressor.finish()

@@ -67,7 +67,7 @@ def pack_domain(domain: Path, out: Path, tokenizer: Tokenizer, limit_bytes: int,
     rng = np.random.default_rng(1)
     single_bytes = np.array([tokenizer.vocabulary.index(bytes([b])) for b in range(256)], np.int32)
     docs = [doc for doc in documents(domain) if hashlib.sha256(doc).digest() not in without]
-    rng.shuffle(docs)  # type: ignore[arg-type]
+    rng.shuffle(docs)
     pending: list[np.ndarray] = []
     pieces = count = used = 0
 

@@ -1,0 +1,94 @@
+"""Write the golden files that do not exist yet: `python tests/golden/make.py`.
+
+A golden file pins the format for ever. Once a version of lmzip that writes it is released it is
+never written again; a new case gets a new name. Every FILE.lmz has a FILE.json that says what it
+is, its content's size and sha256, or the error that it must give.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import lmzip
+from lmzip import container
+
+FOLDER = Path(__file__).parent
+SAMPLES = FOLDER.parent.parent / "corpora" / "samples"
+
+
+def check32(head: bytes) -> bytes:
+    return container.check32(head).to_bytes(4, "little")
+
+
+def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
+    """Return name -> (what it is, the file, its content or the name of its error)."""
+    prose = (SAMPLES / "france_at_war.txt").read_bytes()[20_000:26_000]
+    code = (SAMPLES / "pep-0697.rst").read_bytes()[8_000:11_000]
+    noise = hashlib.shake_256(b"lmzip").digest(500)
+    packed = lmzip.compress(prose, 1)
+    header = container.create_header(container.Header(6, 1 << 22, 0))
+    unknown = container.create_record(0x7F, b"a later version's business")
+    skippable = lmzip.LMZCompressor(6, content_size=len(noise))
+    with_skippable = skippable.compress(noise)
+    skippable._records.append((len(unknown), 0))
+    with_skippable += unknown + skippable.flush()
+    flipped = bytearray(packed)
+    flipped[len(packed) // 2] ^= 4
+    head = packed[: len(container.create_header(container.Header(1, 1 << 20, len(prose)))) - 4]
+    return {
+        "good-empty": ("empty content", lmzip.compress(b""), b""),
+        "good-stored": ("one stored block", lmzip.compress(noise), noise),
+        "good-lzma": ("one lzma block", lmzip.compress(noise * 9 + b"x" * 99, use_model=False), noise * 9 + b"x" * 99),
+        "good-zstd": ("one zstd block", lmzip.compress(b"lmzip " * 20, use_model=False), b"lmzip " * 20),
+        "good-model": ("prose, three windows, range coder", packed, prose),
+        "good-model-rans": ("code, one window, rANS", lmzip.compress(code, 9, coder="rans"), code),
+        "good-frames": ("three frames, the second one empty", packed + lmzip.compress(b"") + packed, prose + prose),
+        "good-skippable": ("a record of an unknown type above 0x40 before the block", with_skippable, noise),
+        "bad-truncated": ("the footer is cut off", packed[:-8], "TruncatedError"),
+        "bad-flipped": ("one bit of the code is wrong", bytes(flipped), "CorruptError"),
+        "bad-trailing": ("bytes after the last frame", packed + b"end", "CorruptError"),
+        "bad-magic": ("a gzip file", b"\x1f\x8b\x08" + bytes(17), "CorruptError"),
+        "bad-block-size": (
+            "a block size of 16 GiB",
+            (h := container.MAGIC + bytes([1, 0, 0, 7, 6]) + container.create_varint(1 << 34) + b"\0") + check32(h),
+            "LimitError",
+        ),
+        "bad-model": ("needs a model that exists nowhere", _other_model(packed), "ModelError"),
+        "unsupported-version": ("format version 2", packed[:4] + b"\x02" + packed[5:], "UnsupportedError"),
+        "unsupported-feature": (
+            "a required feature of the future",
+            (h := head[:5] + b"\x01" + head[6:]) + check32(h) + packed[len(head) + 4 :],
+            "UnsupportedError",
+        ),
+        "unsupported-record": ("a record of the future", header + b"\x33\x00", "UnsupportedError"),
+    }
+
+
+def _other_model(packed: bytes) -> bytes:
+    header, offset = container.parse_header(packed)
+    definition = container.ModelDefinition("nobody/nothing", bytes(32), "exact-1")
+    record = container.create_record(container.MODEL_DEFINITION, container.create_model_definition(definition))
+    _, end = container.parse_record_header(packed, offset, header.block_size)
+    return packed[:offset] + record + packed[end:]
+
+
+def main() -> None:
+    """Write what is missing."""
+    for name, (what, data, result) in cases().items():
+        path = FOLDER / f"{name}.lmz"
+        if path.exists():
+            continue
+        description: dict[str, object] = {"what": what, "lmzip": lmzip.__version__}
+        if isinstance(result, str):
+            description["error"] = result
+        else:
+            assert lmzip.decompress(data) == result
+            description |= {"size": len(result), "sha256": hashlib.sha256(result).hexdigest()}
+        path.write_bytes(data)
+        path.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
