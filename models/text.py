@@ -141,10 +141,13 @@ def _processors() -> int:
 
 def _worker_pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:
     """Start threads in which torch computes alone; the caller's torch threads stay as they are."""
+
+    def compute_alone() -> None:
+        torch.get_num_threads()  # torch sets up a thread at its first call, which would undo what follows
+        torch.set_num_threads(1)
+
     before = torch.get_num_threads()
-    pool = concurrent.futures.ThreadPoolExecutor(
-        threads, thread_name_prefix="lmzip", initializer=lambda: torch.set_num_threads(1)
-    )
+    pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="lmzip", initializer=compute_alone)
     concurrent.futures.wait([pool.submit(lambda: None) for _ in range(threads)])
     torch.set_num_threads(before)
     return pool

@@ -131,8 +131,8 @@ def test_bad_payloads() -> None:
 
 
 def test_levels_depend_on_size_alone() -> None:
-    sizes = (1, 2048, 2049, 1_000_000, 1 << 22)
-    assert [LEVELS[6].windows(size) for size in sizes] == [1, 1, 1, 123, 256]
+    sizes = (1, 12288, 12289, 1_000_000, 1 << 22)
+    assert [LEVELS[6].windows(size) for size in sizes] == [1, 1, 2, 82, 128]
     for level in LEVELS.values():
         assert level.block_size <= container.MAX_BLOCK_SIZE
         assert level.windows(1) == 1 and level.windows(level.block_size) <= level.max_windows
