@@ -158,7 +158,7 @@ def encode_symbols(
             coded = windows if step < steps - 1 else last_windows
             encoder.encode_symbols(np.ascontiguousarray(table[:coded, step]), frequencies[:coded])
         done = min(steps, start + stride)
-        if _hopeless(encoder.size, limit, done, steps):
+        if _hopeless(encoder.size, limit, done, steps, windows):
             return None
         progress(min(len(symbols), done * windows))
     return encoder.finish()
@@ -207,15 +207,15 @@ def _stride(windows: int) -> int:
     return max(1, min(CALL_ROWS // windows, 64))
 
 
-def _hopeless(size: int, limit: int, done: int, steps: int) -> bool:
+def _hopeless(size: int, limit: int, done: int, steps: int, windows: int) -> bool:
     """Whether `size` bytes after `done` of `steps` steps will not end under limit.
 
-    Windows begin without knowledge, so the first steps are the dearest.
+    Windows begin without knowledge, so the first steps are the dearest; few symbols tell little.
     """
     if size >= limit:
         return True
-    slack = 1.5 if done < 128 else 1.15 if done < 512 else 1.03
-    return done >= 32 and size * steps > slack * limit * done
+    slack = 2.0 if done < 128 else 1.35 if done < 512 else 1.1 if done < 2048 else 1.03
+    return done * windows >= 4096 and size * steps > slack * limit * done
 
 
 def _encode_with_model(
