@@ -401,10 +401,10 @@ def test_packed_refuses_what_float32_cannot_hold() -> None:
 
 def test_best_product(monkeypatch: pytest.MonkeyPatch) -> None:
     assert is_exact(PRODUCTS[best_product(64)])
-    monkeypatch.setattr(products, "_exact_names", lambda device: ("packed", "float64"))
+    monkeypatch.setattr(products, "_is_exact_here", lambda name, device: name in ("packed", "float64"))
     assert best_product(FLOAT32_DEPTH) == "packed"
     assert best_product(FLOAT32_DEPTH + 1) == "float64"
-    monkeypatch.setattr(products, "_exact_names", lambda device: ())
+    monkeypatch.setattr(products, "_is_exact_here", lambda name, device: False)
     with pytest.raises(RuntimeError, match="no exact matrix product on cpu"):
         best_product(64)
 

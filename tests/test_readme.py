@@ -30,3 +30,12 @@ def test_the_two_commands_come_first_and_name_files_that_exist() -> None:
     assert all(command.startswith("python3 -m venv .venv && ") for command in commands)
     assert (ROOT / commands[0].split()[-1]).is_file() and commands[1].split()[-1] == ".venv/bin/pytest"
     assert README.index(commands[1]) < 1200
+
+
+def test_the_example_in_the_format_document_is_the_golden_file() -> None:
+    text = (ROOT / "FORMAT.md").read_text(encoding="utf-8")
+    example = re.search(r"good-empty.lmz`\):\n\n```\n(.*?)```", text, re.S)
+    assert example is not None
+    hexes = [re.match(r"(?:[0-9A-F]{2} ?)*", line) for line in example[1].splitlines()]
+    data = bytes.fromhex(" ".join(match[0] for match in hexes if match))
+    assert data == (ROOT / "tests" / "golden" / "good-empty.lmz").read_bytes()

@@ -129,16 +129,16 @@ def is_exact(product: Product, device: str = "cpu") -> bool:
 
 
 @functools.cache
-def _exact_names(device: str) -> tuple[str, ...]:
-    return tuple(name for name, product in PRODUCTS.items() if is_exact(product, device))
+def _is_exact_here(name: str, device: str) -> bool:
+    return is_exact(PRODUCTS[name], device)
 
 
 def best_product(depth: int, device: str = "cpu") -> str:
     """Return the name of the fastest product that is exact here for matrices of this depth.
 
-    The products are tried once in a process and device.
+    A product is tried once in a process and device, and only if none before it will do.
     """
-    for name in _exact_names(device):
-        if name != "packed" or depth <= FLOAT32_DEPTH:
+    for name in PRODUCTS:
+        if (name != "packed" or depth <= FLOAT32_DEPTH) and _is_exact_here(name, device):
             return name
     raise RuntimeError(f"no exact matrix product on {device}: not even float64 adds up integers here")
