@@ -22,7 +22,7 @@ from lmzip.models.tokenizer import Tokenizer
 PIECE_TOKENS = 30_000_000  # uint16: 57 MiB
 SEGMENT_BYTES = 1 << 16
 # Share of the vocabulary's training sample and of the training crops that each domain gets.
-WEIGHTS = {"english": 0.62, "code": 0.13, "docs": 0.09, "data": 0.04, "markup": 0.04, "multilingual": 0.08}
+WEIGHTS = {"english": 0.58, "code": 0.14, "docs": 0.08, "data": 0.04, "markup": 0.05, "multilingual": 0.11}
 # A share of the segments is cut with BPE-dropout or into single bytes, so that the network
 # knows what to do with unusual cuts: window borders, binary data, rare names.
 DROPOUT_SHARE, DROPOUT = 0.05, 0.1

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmzip.models.exact.config import NetworkConfig
+from lmzip.models.exact.weights import Weights
 from lmzip.models.tokenizer import Tokenizer
 from lmzip.models.training.pack import WEIGHTS
 
@@ -190,7 +191,7 @@ class Tokens:
         return ids[:, :-1], ids[:, 1:]
 
 
-def rate(progress: float) -> float:
+def schedule(progress: float) -> float:
     """Return the learning rate's factor: warm-up, plateau, linear decay to zero."""
     return min(1.0, progress / WARM_UP, (1 - progress) / (1 - DECAY_FROM))
 
@@ -198,7 +199,9 @@ def rate(progress: float) -> float:
 class Trainer:
     """One resumable run."""
 
-    def __init__(self, network: Network, tokens: Tokens, vocabulary: list[bytes], out: Path, device: str) -> None:
+    def __init__(
+        self, network: Network, tokens: Tokens, vocabulary: list[bytes], out: Path, device: str, rate: float
+    ) -> None:
         self.network, self.tokens, self.out, self.device = network.to(device), tokens, out, device
         sizes = [len(token) for token in vocabulary] + [0, 0]
         self.token_bytes = torch.tensor(sizes, device=device)
@@ -208,7 +211,7 @@ class Trainer:
             torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01),
             torch.optim.AdamW(others, lr=4e-3, betas=(0.9, 0.95), weight_decay=0.0),
         ]
-        self.base_rates = [group["lr"] for o in self.optimizers for group in o.param_groups]
+        self.base_rates = [rate * group["lr"] for o in self.optimizers for group in o.param_groups]
         self.steps, self.seconds, self.tokens_seen = 0, 0.0, 0
 
     def save(self) -> None:
@@ -221,6 +224,13 @@ class Trainer:
         }
         torch.save(state, self.out / "checkpoint.tmp")
         os.replace(self.out / "checkpoint.tmp", self.out / "checkpoint.pt")
+
+    def begin_from(self, folder: Path) -> None:
+        """Take over the weights of an exported model, rounded as they are: a run can go on without its checkpoint."""
+        weights = Weights.load(folder / "weights.safetensors", self.network.config)
+        tensors = {f"{name}.weight": m.values * m.scale[:, None] for name, m in weights.matrices.items()}
+        tensors |= {f"{name}.weight": gain for name, gain in weights.gains.items()}
+        self.network.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
 
     def restore(self) -> None:
         """Go on from the checkpoint if there is one."""
@@ -259,7 +269,7 @@ class Trainer:
                 loss_of = torch.compile(self.network.loss) if compile_ else self.network.loss
             groups = [group for o in self.optimizers for group in o.param_groups]
             for group, base in zip(groups, self.base_rates, strict=True):
-                group["lr"] = base * rate(progress)
+                group["lr"] = base * schedule(progress)
             ids, targets = (t.to(self.device, non_blocking=True) for t in self.tokens.batch(crops, length))
             with torch.autocast(self.device, torch.bfloat16):
                 loss = loss_of(ids, targets)
@@ -301,6 +311,10 @@ class Trainer:
 @click.option("--minutes", default=60.0, help="Time to train for, earlier runs into OUT counted in.")
 @click.option("--hidden", default=256, help="Width of the residual.")
 @click.option("--layers", default=6)
+@click.option(
+    "--init", type=click.Path(path_type=Path, exists=True), help="Model folder whose weights a new run begins with."
+)
+@click.option("--rate", default=1.0, help="Factor of the learning rates.")
 @click.option("--crops", default=16, help="Crops in a step.")
 @click.option("--length", default=512, help="Tokens in a crop.")
 @click.option("--threads", default=0, help="CPU threads; 0: as torch chooses.")
@@ -308,8 +322,8 @@ class Trainer:
 @click.option("--compile/--no-compile", "compile_", default=True)
 @click.option("--seed", default=0)
 def main(
-    tokens: Path, out: Path, minutes: float, hidden: int, layers: int, crops: int, length: int,
-    threads: int, device: str, compile_: bool, seed: int,
+    tokens: Path, out: Path, minutes: float, hidden: int, layers: int, init: Path | None, rate: float,
+    crops: int, length: int, threads: int, device: str, compile_: bool, seed: int,
 ) -> None:  # fmt: skip
     """Train a network on the packed TOKENS and keep its checkpoint in OUT."""
     if threads:
@@ -323,7 +337,9 @@ def main(
     )  # fmt: skip
     network = Network(config)
     click.echo(f"{sum(p.numel() for p in network.parameters()):,} weights on {device}")
-    trainer = Trainer(network, Tokens(tokens, config, seed), tokenizer.vocabulary, out, device)
+    trainer = Trainer(network, Tokens(tokens, config, seed), tokenizer.vocabulary, out, device, rate)
+    if init is not None:
+        trainer.begin_from(init)
     trainer.restore()
     trainer.run(minutes, crops, length, compile_)
 
