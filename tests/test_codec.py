@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import lzma
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -77,6 +79,23 @@ def test_without_model_no_model_block() -> None:
     type_, payload = encode_block(TEXT, None, True, Options())
     assert type_ in (container.LZMA, container.ZSTD)
     assert decode_payload(type_, payload, len(TEXT), None) == TEXT
+
+
+@pytest.mark.parametrize("size", [1, 100, 30_000, 200_000])
+def test_lzma_is_never_larger_than_by_default(size: int) -> None:
+    data = (TEXT * 100)[: size // 2] + random.Random(2).randbytes(size - size // 2)
+    payload = codec._encode_lzma(data)
+    default = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}
+    assert len(payload) <= len(lzma.compress(data, lzma.FORMAT_RAW, filters=[default]))
+    assert decode_payload(container.LZMA, payload, size, None) == data
+
+
+def test_lzma_looks_at_data_as_suits_it() -> None:
+    source = Path(codec.__file__).read_bytes()
+    payload = codec._encode_lzma(source)
+    # The sixth byte of an LZMA2 chunk is (pb * 5 + lp) * 9 + lc, by default 93.
+    assert payload[5] in (1, 2) and len(payload) < len(source)
+    assert decode_payload(container.LZMA, payload, len(source), None) == source
 
 
 class Forgetful(MockModel):
