@@ -39,7 +39,7 @@ _ZSTD_OPTIONS = {
     zstd.CompressionParameter.content_size_flag: 0,  # the record has it
 }
 
-# Called with the number of bytes of a block that are done, now and then.
+# Called with the number of bytes of a block that are done, now and then, never with fewer than before.
 Progress = Callable[[float], None]
 
 
@@ -99,6 +99,7 @@ def encode_block(
     """Return (record type, payload): the smallest there is. data must not be empty.
 
     model: None tries no model. file_start: the block is the first of its file.
+    progress: with options.verify, bytes that are coded and not yet compared count half.
     Raises LMZError where a block does not decode to itself again (options.verify).
     """
     candidates = [
@@ -108,12 +109,18 @@ def encode_block(
     ]
     type_, payload = min(candidates, key=lambda candidate: len(candidate[1]))
     if model is not None:
-        coded = _encode_with_model(data, model, file_start, options, len(payload), progress)
+        report = _half(progress, 0) if options.verify else progress
+        coded = _encode_with_model(data, model, file_start, options, len(payload), report)
         if coded is not None and len(coded) < len(payload):
             type_, payload = container.MODEL, coded
     if options.verify:
-        _verify(type_, payload, data, model, progress)
+        _verify(type_, payload, data, model, _half(progress, len(data)))
     return type_, payload
+
+
+def _half(progress: Progress | None, before: int) -> Progress | None:
+    """Return what reports one of two passes over a block; before: bytes of the pass that came first."""
+    return None if progress is None else lambda done: progress((before + done) / 2)
 
 
 def _verify(type_: int, payload: bytes, data: bytes, model: Model | None, progress: Progress | None) -> None:

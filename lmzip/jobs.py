@@ -142,9 +142,8 @@ def compress_stream(source: Source, sink: Sink, request: Request) -> None:
     size = len(piece) if len(piece) < PIECE else source.size or None
     level = request.level or DEFAULT_LEVEL
     block_size = LEVELS[level].block_size
-    two_passes = not (request.no_verify or request.no_model)
     shown = not (request.quiet or sink.is_terminal)
-    with Progress(source.name, size, shown, block_size if two_passes else 0) as progress:
+    with Progress(source.name, size, shown) as progress:
         compressor = LMZCompressor(
             level, model=model, use_model=not request.no_model, coder=request.coder, verify=not request.no_verify,
             content_size=size, progress=progress.tick,

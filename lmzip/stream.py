@@ -14,7 +14,8 @@ from lmzip.library import load_model, model_for
 from lmzip.models.base import Model
 
 Buffer = bytes | bytearray | memoryview
-# Called with the bytes of input (encoder) or output (decoder) done so far.
+# Called with the bytes of input (encoder) or output (decoder) done so far, never with fewer than
+# before. With `verify`, a byte that is coded and not yet compared counts half.
 Progress = Callable[[int], None]
 
 

@@ -95,16 +95,11 @@ def table(rows: Sequence[Sequence[object]], indent: str = "") -> str:
 
 
 class Progress:
-    """A progress bar on stderr over the content of a file, or nothing.
+    """A progress bar on stderr over the content of a file, or nothing. Only on a terminal."""
 
-    Only on a terminal. Where a block is coded and then decoded again (`verify`), each of the two
-    passes counts half.
-    """
-
-    def __init__(self, name: str, total: int | None, shown: bool, block_size: int = 0) -> None:
-        """total: bytes of content, None where it is unknown. block_size: for two passes over each block."""
-        self._block_size, self._base, self._last, self._again = block_size, 0, 0, False
-        self._before = 0  # content of the frames that are done
+    def __init__(self, name: str, total: int | None, shown: bool) -> None:
+        """total: bytes of content, None where it is unknown."""
+        self._before = self._last = 0  # content of the frames that are done, and what is done of this one
         self._bar: Any = None
         if shown and sys.stderr.isatty():
             from tqdm import tqdm  # takes a twentieth of a second
@@ -129,23 +124,12 @@ class Progress:
             self._bar.total = None if size is None else self._before + size
 
     def tick(self, done: int) -> None:
-        """Take note that so many bytes of the frame are done, in the first pass or the second."""
-        if self._bar is None:
-            return
-        if self._block_size:
-            base = max(done - 1, 0) // self._block_size * self._block_size
-            self._again = base == self._base and (self._again or done < self._last)
-            shown = base + (done - base + min(self._block_size, self._bar_left(base)) * self._again) // 2
-            self._base = base
-        else:
-            shown = self._before + done
-        self._last = done
-        self._bar.update(max(0, shown - self._bar.n))
+        """Take note that so many bytes of the frame are done."""
+        if self._bar is not None:
+            self._last = done
+            self._bar.update(self._before + done - self._bar.n)
 
     def ratio(self, compressed: int, content: int) -> None:
         """Show the ratio so far."""
         if self._bar is not None and content:
             self._bar.set_postfix_str(ratio_text(compressed, content), refresh=False)
-
-    def _bar_left(self, base: int) -> int:
-        return self._block_size if self._bar.total is None else int(self._bar.total) - base

@@ -454,22 +454,6 @@ class Bar:
         pass
 
 
-def test_progress_counts_both_passes() -> None:
-    with terminal.Progress("f", 25, False, block_size=10) as progress:
-        progress._bar = bar = Bar(25)
-        for done in (4, 10, 5, 10, 14, 20, 15, 20, 25, 22, 25):
-            progress.tick(done)
-    assert bar.seen == [2, 5, 7, 10, 12, 15, 17, 20, 22, 23, 25]
-
-
-def test_progress_of_a_block_without_second_pass() -> None:
-    with terminal.Progress("f", 25, False, block_size=10) as progress:
-        progress._bar = bar = Bar(25)
-        for done in (10, 12, 20, 25):
-            progress.tick(done)
-    assert bar.seen == [5, 11, 15, 22]
-
-
 def test_progress_over_frames() -> None:
     with terminal.Progress("f", None, False) as progress:
         progress._bar = bar = Bar(None)
