@@ -34,7 +34,7 @@ _LZMA_FILTER = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dic
 _LZMA_VIEWS = [{"lc": lc, "lp": lp, "pb": pb} for lc, lp, pb in ((3, 0, 2), (1, 0, 0), (2, 0, 0), (0, 1, 2))]
 _LZMA_SAMPLE = 1 << 16  # bytes of a block that all of them are tried on
 
-_ZSTD_OPTIONS = {
+_ZSTD_OPTIONS: dict[int, int] = {
     zstd.CompressionParameter.compression_level: 19,
     zstd.CompressionParameter.content_size_flag: 0,  # the record has it
 }

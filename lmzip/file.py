@@ -7,6 +7,7 @@ import builtins
 import dataclasses
 import io
 import os
+from collections.abc import Callable
 from typing import IO, Any, cast
 
 from lmzip import container
@@ -81,15 +82,18 @@ def _read_at(file: IO[bytes], offset: int, size: int) -> bytes:
 class _Reader(io.RawIOBase):
     """The decoded content of a file of frames; seeks by block where the file can seek."""
 
-    def __init__(self, file: IO[bytes], model: Model | None, threads: int | None, progress: Progress | None) -> None:
-        self._file, self._given, self._threads, self._progress = file, model, threads, progress
+    def __init__(
+        self, file: IO[bytes], model: Model | None, loading: dict[str, Any], progress: Progress | None
+    ) -> None:  # fmt: skip
+        """loading: threads, backend and notify for load_model."""
+        self._file, self._given, self._loading, self._progress = file, model, loading, progress
         self._position = 0
         self._decompressor: LMZDecompressor | None = self._new_decompressor()
         self._blocks: list[Block] | None = None
         self._cached: tuple[int, bytes] = (-1, b"")
 
     def _new_decompressor(self) -> LMZDecompressor:
-        return LMZDecompressor(model=self._given, threads=self._threads, progress=self._progress)
+        return LMZDecompressor(model=self._given, progress=self._progress, **self._loading)
 
     def readable(self) -> bool:
         return True
@@ -168,7 +172,7 @@ class _Reader(io.RawIOBase):
             whole = _read_at(self._file, block.definition, block.offset - block.definition)
             definition_header, offset = container.parse_record_header(whole, 0, size)
             definition, _ = container.parse_payload(whole, offset, definition_header)
-            model = model_for(container.parse_model_definition(definition), self._given, self._threads)
+            model = model_for(container.parse_model_definition(definition), self._given, **self._loading)
         return decode_block(header, payload, model, f"block {i} at byte {block.start:,}", None)
 
 
@@ -182,12 +186,14 @@ class LMZFile(io.BufferedIOBase):
     def __init__(
         self, file: str | bytes | os.PathLike[Any] | IO[bytes], mode: str = "r", *, level: int | None = None,
         model: Model | None = None, use_model: bool = True, coder: str = "range", verify: bool = True,
-        threads: int | None = None, content_size: int | None = None, progress: Progress | None = None,
+        threads: int | None = None, backend: str | None = None, notify: Callable[[str], None] | None = None,
+        content_size: int | None = None, progress: Progress | None = None,
     ) -> None:  # fmt: skip
         """file: a path, or a binary file object that stays open when this one closes.
 
         mode: r, w, x or a, with or without b. level, use_model, coder, verify, content_size: for
-        writing, see LMZCompressor. progress: called with the uncompressed bytes done.
+        writing, see LMZCompressor. threads, backend, notify: for loading the model that a file to
+        be read names, see LMZDecompressor. progress: called with the uncompressed bytes done.
         """
         modes = {"r": "rb", "rb": "rb", "w": "wb", "wb": "wb", "x": "xb", "xb": "xb", "a": "ab", "ab": "ab"}
         if mode not in modes:
@@ -210,7 +216,8 @@ class LMZFile(io.BufferedIOBase):
                 content_size=content_size, progress=progress,
             )  # fmt: skip
         else:
-            self._reader = io.BufferedReader(_Reader(self._file, model, threads, progress), 1 << 16)
+            loading = {"threads": threads, "backend": backend, "notify": notify}
+            self._reader = io.BufferedReader(_Reader(self._file, model, loading, progress), 1 << 16)
 
     def close(self) -> None:
         """Finish the frame when writing; close the file if this object opened it."""

@@ -6,13 +6,13 @@ import dataclasses
 import json
 import os
 import time
+from typing import Any
 
 import click
 
 from lmzip import library, paths
 from lmzip.codec import DEFAULT_LEVEL, LEVELS
 from lmzip.errors import CorruptError, LMZError
-from lmzip.models.base import Model
 from lmzip.paths import STANDARD, MisuseError, Sink, Source
 from lmzip.stream import LMZCompressor, LMZDecompressor, get_frame_info
 from lmzip.terminal import Exit, Progress, compressed_text, report_failure, say, size_text, worst
@@ -51,10 +51,11 @@ class Request:
         if self.model is not None and self.no_model:
             raise MisuseError("-m does not go with --no-model")
 
-    def load_model(self, source: str | None) -> Model:
-        """Load a model as the options say; tell when that takes long."""
+    @property
+    def loading(self) -> dict[str, Any]:
+        """How to load a model: arguments of library.load_model; tells when that takes long."""
         notify = None if self.quiet else lambda message: say(f"lmzip: {message}")
-        return library.load_model(source, threads=self.threads or None, backend=self.backend, notify=notify)
+        return {"threads": self.threads or None, "backend": self.backend, "notify": notify}
 
 
 @dataclasses.dataclass
@@ -136,7 +137,7 @@ def _sink(command: str, source: Source, request: Request, to_stdout: bool) -> Si
 
 def compress_stream(source: Source, sink: Sink, request: Request) -> None:
     """Compress what is left of a source into one frame, a block at a time."""
-    model = None if request.no_model else request.load_model(request.model)
+    model = None if request.no_model else library.load_model(request.model, **request.loading)
     piece = source.read(PIECE)
     # Some files, those in /proc for instance, say that they are empty and are not.
     size = len(piece) if len(piece) < PIECE else source.size or None
@@ -161,7 +162,7 @@ def decompress_stream(source: Source, sink: Sink, request: Request) -> None:
     """Decompress all frames of a source, a block at a time."""
     if source.name == STANDARD and os.isatty(0):
         raise MisuseError("compressed data is not read from a terminal; see lmzip --help")
-    given = None if request.model is None else request.load_model(request.model)
+    given = None if request.model is None else library.load_model(request.model, **request.loading)
     rest, frames = source.read(PIECE), 0
     shown = not (request.quiet or sink.is_terminal)
     with Progress(source.name, None, shown) as progress:
@@ -173,14 +174,9 @@ def decompress_stream(source: Source, sink: Sink, request: Request) -> None:
                     raise
                 place = f"after the frame that ends at byte {source.done - len(rest):,}"
                 raise CorruptError(f"{place}: {error}") from error
-            model = given
-            if given is None and info.model is not None and info.model.id in library.SHIPPED:
-                model = request.load_model(info.model.id)
             progress.begin_frame(info.content_size)
             left = None if request.max_output is None else request.max_output - sink.written
-            decompressor = LMZDecompressor(
-                model=model, threads=request.threads or None, max_output=left, progress=progress.tick
-            )
+            decompressor = LMZDecompressor(model=given, max_output=left, progress=progress.tick, **request.loading)
             rest = _decompress_frame(decompressor, rest, source, sink, progress)
             frames += 1
 

@@ -87,9 +87,17 @@ def _load(folder: Path, threads: int | None, backend: str | None, notify: Callab
         raise ModelError(f"{folder}: the model cannot be read: {error}") from error
 
 
-def model_for(definition: ModelDefinition, given: Model | None, threads: int | None = None) -> Model:
+def model_for(
+    definition: ModelDefinition,
+    given: Model | None,
+    *,
+    threads: int | None = None,
+    backend: str | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> Model:
     """Return the model that a file was written with: the given one or one that ships.
 
+    threads, backend, notify: for loading one that ships, see load_model.
     Raises ModelError unless its sha256 is the recorded one.
     """
     expected = definition.sha256.hex()
@@ -100,7 +108,7 @@ def model_for(definition: ModelDefinition, given: Model | None, threads: int | N
                 "this version; give its folder with -m (in Python: model=load_model(FOLDER))",
                 definition.id, expected,
             )  # fmt: skip
-        given = load_model(definition.id, threads=threads)
+        given = load_model(definition.id, threads=threads, backend=backend, notify=notify)
     if given.sha256 != definition.sha256:
         found = given.sha256.hex()
         raise ModelError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 from lmzip import container
 from lmzip.codec import Options, decode_payload, encode_block
@@ -113,14 +114,16 @@ class LMZDecompressor:
     """
 
     def __init__(
-        self, *, model: Model | None = None, threads: int | None = None, max_output: int | None = None,
-        progress: Progress | None = None,
+        self, *, model: Model | None = None, threads: int | None = None, backend: str | None = None,
+        notify: Callable[[str], None] | None = None, max_output: int | None = None, progress: Progress | None = None,
     ) -> None:  # fmt: skip
         """model: the one the frame was written with; None: found among those that ship.
 
-        max_output: LimitError is raised rather than more bytes given out.
+        threads, backend, notify: how to load one that ships, see load_model; it is loaded when the
+        frame names it. max_output: LimitError is raised rather than more bytes given out.
         """
-        self._given, self._threads, self._max_output, self._progress = model, threads, max_output, progress
+        self._given, self._max_output, self._progress = model, max_output, progress
+        self._loading: dict[str, Any] = {"threads": threads, "backend": backend, "notify": notify}
         self._input, self._offset = b"", 0
         self._ready = bytearray()
         self._header: Header | None = None
@@ -191,7 +194,7 @@ class LMZDecompressor:
 
     def _record(self, header: RecordHeader, payload: bytes) -> None:
         if header.type == container.MODEL_DEFINITION:
-            self._model = model_for(container.parse_model_definition(payload), self._given, self._threads)
+            self._model = model_for(container.parse_model_definition(payload), self._given, **self._loading)
         elif header.is_data:
             if self._max_output is not None and self._done + header.raw_size > self._max_output:
                 raise LimitError(f"the output would be longer than max_output, {self._max_output:,} bytes")

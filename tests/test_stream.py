@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from mocks import bigram, markov_text, uniform
 
 import lmzip
-from lmzip import container
+from lmzip import container, library
 from lmzip.codec import LEVELS, Level
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError, TruncatedError
 
@@ -111,6 +112,28 @@ def test_other_and_missing_models_are_named() -> None:
     assert (error.model_id, error.expected, error.found) == (MODEL.id, MODEL.sha256.hex(), other.sha256.hex())
     with pytest.raises(ModelError, match="does not ship with this version; give its folder with -m"):
         lmzip.decompress(frame())
+
+
+def test_the_named_model_is_loaded_as_asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def load(source: str, **how: object) -> object:
+        asked.append((source, how))
+        return MODEL
+
+    monkeypatch.setitem(library.SHIPPED, MODEL.id, library.Shipped("nowhere", MODEL.sha256.hex()))
+    monkeypatch.setattr(library, "load_model", load)
+    how = {"threads": 3, "backend": "torch", "notify": print}
+    path = tmp_path / "f.lmz"
+    path.write_bytes(frame())
+    assert lmzip.decompress(frame(), **how) == TEXT
+    with lmzip.open(path, **how) as file:
+        assert file.read(7) == TEXT[:7]
+    with lmzip.open(path, **how) as file:  # seeking reads the definition another way
+        file.seek(100)
+        assert file.read(7) == TEXT[100:107]
+    assert asked == [(MODEL.id, how)] * len(asked) and len(asked) >= 3
+    assert lmzip.decompress(frame(), model=MODEL, **how) == TEXT and len(asked) == 3
 
 
 def test_blocks_without_model_need_none() -> None:
