@@ -1,25 +1,32 @@
-"""The engine for CPUs: torch's int8 products and numba kernels between them."""
+"""The engine for CPUs: numba kernels, all integer products in panels."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lmzip.models.exact import arithmetic, kernels
-from lmzip.models.exact.products import PRODUCTS, best_product
+from lmzip.models.exact.panels import LANES, pack, padded
 from lmzip.models.exact.weights import Weights
 
 
 @dataclasses.dataclass
-class _Cache:
-    """Keys and values of one layer: rings of `capacity` positions."""
+class _Layer:
+    """What `kernels` takes of one layer: panels of weights and their scales."""
 
-    keys: NDArray[np.int8]  # (batch, kv_heads, capacity, head_dim)
-    values: NDArray[np.int8]  # (batch, kv_heads, head_dim, capacity)
+    attention: tuple[Any, ...]  # gain, eps, qkv, qkv_scale, q_gain, k_gain, out, out_scale
+    feed_forward: tuple[Any, ...]  # gain, eps, gate_up, gate_up_scale, down, down_scale
+
+
+@dataclasses.dataclass
+class _Cache:
+    """Keys and values of one layer, for every window and KV head rings of `capacity` positions, laid out in panels."""
+
+    keys: NDArray[np.int8]  # (batch, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES)
+    values: NDArray[np.int8]  # (batch, kv_heads, padded head_dim / LANES, capacity / 2, 2 * LANES)
     key_scale: NDArray[np.float32]  # (batch, kv_heads, capacity)
     value_scale: NDArray[np.float32]
 
@@ -28,94 +35,77 @@ class _Cache:
 class CPUState:
     """The memory of a batch of windows."""
 
+    batch: int
+    steps: int  # most in a call
     position: int
-    slot_position: NDArray[np.int32]  # (capacity,), -1: empty
     layers: list[_Cache]
 
 
 class CPUEngine:
-    """Evaluate an exact network on the CPU.
+    """Evaluate an exact network on the CPU, a call on one thread: callers that want more split the batch."""
 
-    One call uses the threads that torch uses for products and one for the kernels: callers
-    that want more split the batch.
-    """
-
-    def __init__(self, weights: Weights, product: str | None = None) -> None:
-        """product: a name from products.PRODUCTS; None: the first that is exact here."""
+    def __init__(self, weights: Weights) -> None:
         self.config = weights.config
-        self._weights = weights
-        c = self.config
-        depth = max(c.hidden_size, c.intermediate_size, c.num_attention_heads * c.head_dim)
-        self._product = PRODUCTS[product or best_product(depth)]
-        names = [*c.matrix_shapes(), "head"]
-        self._prepared = {n: self._product.prepare(torch.from_numpy(weights.matrix(n).values)) for n in names}
-        self._scales = {n: weights.matrix(n).scale for n in [*names, "embedding"]}
-        self._no_gain = np.empty(0, np.float32)
-        self._query_factor = np.float32(1 / math.sqrt(c.head_dim))
-        self._eps = np.float64(c.rms_norm_eps)
+        c, gains = self.config, weights.gains
+        eps, none = np.float64(c.rms_norm_eps), np.empty(0, np.float32)
+
+        def projection(name: str) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+            matrix = weights.matrix(name)
+            return pack(matrix.values), matrix.scale
+
+        self._embedding = weights.matrix("embedding")
+        self._layers = []
+        for i in range(c.num_hidden_layers):
+            layer = f"layers.{i}."
+            head_gains = gains.get(layer + "q_norm", none), gains.get(layer + "k_norm", none)
+            self._layers.append(
+                _Layer(
+                    (gains[layer + "attention_norm"], eps, *projection(layer + "qkv"), *head_gains,
+                     *projection(layer + "out")),
+                    (gains[layer + "mlp_norm"], eps, *projection(layer + "gate_up"), *projection(layer + "down")),
+                )
+            )  # fmt: skip
+        self._head = gains["norm"], eps, *projection("head")
         self._rope = arithmetic.rope_tables(c.head_dim, c.rope_theta, 256)
 
     def start(self, batch: int, steps: int) -> CPUState:
         """See Engine.start."""
         c = self.config
-        capacity = c.sliding_window + steps - 1
+        capacity = padded(c.sliding_window + steps - 1)
         heads, dim = c.num_key_value_heads, c.head_dim
         layers = [
             _Cache(
-                np.zeros((batch, heads, capacity, dim), np.int8),
-                np.zeros((batch, heads, dim, capacity), np.int8),
+                np.zeros((batch, heads, capacity // LANES, dim // 2, 2 * LANES), np.int8),
+                np.zeros((batch, heads, padded(dim) // LANES, capacity // 2, 2 * LANES), np.int8),
                 np.zeros((batch, heads, capacity), np.float32),
                 np.zeros((batch, heads, capacity), np.float32),
             )
             for _ in range(c.num_hidden_layers)
         ]
-        return CPUState(0, np.full(capacity, -1, np.int32), layers)
+        return CPUState(batch, steps, 0, layers)
 
     def forward(self, state: CPUState, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
         """See Engine.forward."""
-        c, gains = self.config, self._weights.gains
+        c = self.config
         batch, steps = ids.shape
-        rows, start = batch * steps, state.position
-        if steps > len(state.slot_position) - c.sliding_window + 1:
-            raise ValueError(f"{steps} steps in a call are more than the state was started for")
+        if batch != state.batch or steps > state.steps:
+            raise ValueError(f"the state was started for {state.batch} windows and at most {state.steps} steps a call")
         if not 0 <= ids.min() <= ids.max() < c.vocab_size + 2:
             raise ValueError(f"ids must be 0 to {c.vocab_size + 1}, not {ids.min()} to {ids.max()}")
-        positions = np.arange(start, start + steps)
-        state.slot_position[positions % len(state.slot_position)] = positions
+        start = state.position
         state.position += steps
         cos, sin = self._rope_until(state.position)
-
-        x = np.empty((rows, c.hidden_size), np.float32)
-        q = np.empty((rows, c.hidden_size), np.int8)
-        heads = np.empty((batch, steps, c.num_attention_heads * c.head_dim), np.int8)
-        inner = np.empty((rows, c.intermediate_size), np.int8)
-        scale = np.empty(rows, np.float32)
-        kernels.embed(ids.reshape(-1), self._weights.matrices["embedding"].values, self._scales["embedding"], x)
-        for i, cache in enumerate(state.layers):
-            layer = f"layers.{i}."
-            kernels.norm_quantise(x, gains[layer + "attention_norm"], self._eps, q, scale)
-            y = self._multiply(layer + "qkv", q)
+        x = np.empty((batch * steps, c.hidden_size), np.float32)
+        kernels.embed(ids.reshape(-1), self._embedding.values, self._embedding.scale, x)
+        for layer, cache in zip(self._layers, state.layers, strict=True):
             kernels.attention(
-                y.reshape(batch, steps, -1), scale.reshape(batch, steps), self._scales[layer + "qkv"],
-                gains.get(layer + "q_norm", self._no_gain), gains.get(layer + "k_norm", self._no_gain), self._eps,
-                self._query_factor, cos, sin, c.sliding_window, start, cache.keys, cache.values, cache.key_scale,
-                cache.value_scale, state.slot_position, heads, scale.reshape(batch, steps),
+                x, *layer.attention, cos, sin, start, c.sliding_window,
+                cache.keys, cache.values, cache.key_scale, cache.value_scale,
             )  # fmt: skip
-            y = self._multiply(layer + "out", heads.reshape(rows, -1))
-            kernels.add(x, y, scale, self._scales[layer + "out"])
-            kernels.norm_quantise(x, gains[layer + "mlp_norm"], self._eps, q, scale)
-            y = self._multiply(layer + "gate_up", q)
-            kernels.gate(y, scale, self._scales[layer + "gate_up"], inner, scale)
-            y = self._multiply(layer + "down", inner)
-            kernels.add(x, y, scale, self._scales[layer + "down"])
-        kernels.norm_quantise(x, gains["norm"], self._eps, q, scale)
-        y = self._multiply("head", q)
-        out = np.empty((rows, c.vocab_size), np.uint32)
-        kernels.frequencies(y, scale, self._scales["head"], out)
+            kernels.feed_forward(x, *layer.feed_forward)
+        out = np.empty((batch * steps, c.vocab_size), np.uint32)
+        kernels.predict(x, *self._head, out)
         return out.reshape(batch, steps, -1).transpose(1, 0, 2)
-
-    def _multiply(self, name: str, q: NDArray[np.int8]) -> NDArray[np.int32 | np.float32]:
-        return self._product.multiply(torch.from_numpy(q), self._prepared[name]).numpy()
 
     def _rope_until(self, position: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         if position > len(self._rope[0]):

@@ -29,8 +29,9 @@ from lmzip.models.exact.arithmetic import (
     OUTPUT_ONE,
     SMALLEST,
 )
+from lmzip.models.exact.panels import LANES, product
 
-f32, f64, i8, i16, i32, i64 = np.float32, np.float64, np.int8, np.int16, np.int32, np.int64
+f32, f64, i8, i16, i32, i64, u32 = np.float32, np.float64, np.int8, np.int16, np.int32, np.int64, np.uint32
 _options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"nnan", "nsz"}}
 _kernel = numba.njit(**_options)
 _inline = numba.njit(**_options, inline="always")
@@ -39,6 +40,8 @@ ZERO, ONE = f32(0), f32(1)
 MINUS_INFINITY = f32(-np.inf)
 QUANT = f32(ACTIVATION_MAX)
 NORM = f32(NORM_MAX)
+
+CHUNK = 64  # rows at a time where many are wide: what they need stays in the cache
 
 
 @_inline
@@ -104,7 +107,7 @@ def embed(ids, table, scale, x):
 
 
 @_kernel
-def norm_quantise(x, gain, eps, q, scale):
+def _norm_quantise(x, gain, eps, q, scale):
     """Divide the rows of x (rows, hidden) by their root mean square, times gain, into q and scale."""
     h = np.empty(x.shape[1], f32)
     for r in range(x.shape[0]):
@@ -114,12 +117,24 @@ def norm_quantise(x, gain, eps, q, scale):
 
 
 @_kernel
-def add(x, y, scale, weight_scale):
-    """Add a product y (rows, hidden) to the residual x."""
+def _add(x, y, scale, weight_scale):
+    """Add a product y (rows, at least hidden) to the residual x (rows, hidden)."""
     for r in range(x.shape[0]):
         s = scale[r]
         for i in range(x.shape[1]):
             x[r, i] = x[r, i] + f32(y[r, i]) * (s * weight_scale[i])
+
+
+@_inline
+def _left_factor(rows, panels):
+    """Return zeros for the left factor of a product with panels: (rows, depth) int16."""
+    return np.zeros((rows, 2 * panels.shape[1]), i16)
+
+
+@_inline
+def _sums(rows, panels):
+    """Return space for a product with panels: (rows, columns) int32."""
+    return np.empty((rows, LANES * panels.shape[0]), i32)
 
 
 @_kernel
@@ -141,123 +156,141 @@ def _rotate(f, cos, sin, turned):
 
 
 @_kernel
-def _score(q, keys, dots):
-    """Write the dot products of q (head_dim,) int16 with keys (slots, head_dim) int8 to dots."""
-    if len(q) == 64:  # a constant length makes LLVM's code 2.5 times faster
-        for s in range(len(dots)):
-            dot = i32(0)
-            for i in range(64):
-                dot = i32(dot + i32(q[i]) * i32(keys[s, i]))
-            dots[s] = dot
-    else:
-        for s in range(len(dots)):
-            dot = i32(0)
-            for i in range(len(q)):
-                dot = i32(dot + i32(q[i]) * i32(keys[s, i]))
-            dots[s] = dot
+def _softmax(dots, query_scale, key_scale, value_scale, age, window, z, share, weights, factor):
+    """Turn dots (group, slots) int32 of one position's queries into integer weights of the values.
 
-
-@_kernel
-def _softmax(dots, key_scale, value_scale, position, first, query_scale, z, weights):
-    """Turn dots into integer weights of the values, zero outside positions first .. first + window.
-
-    z: float32 scratch like dots. Returns the factor that turns the weighted sum of int8 values
-    into float32.
+    query_scale: (group,); key_scale, value_scale: (slots,); age: (slots,) int32, how many positions ago a
+    slot was written: those outside 0 .. window - 1 get the weight 0. z, share: float32 scratch (slots,).
+    weights: (group, slots) int16 and factor (group,) float32, the result: what turns the weighted sums
+    of int8 values into float32.
     """
-    largest, value_largest = MINUS_INFINITY, ZERO
-    for s in range(len(dots)):
-        seen = (position[s] >= first[0]) & (position[s] <= first[1])
-        z[s] = f32(dots[s]) * (query_scale * key_scale[s]) if seen else MINUS_INFINITY
-        largest = max(largest, z[s])
-        value_largest = max(value_largest, value_scale[s] if seen else ZERO)
+    slots = len(age)
+    value_largest = ZERO
+    for s in range(slots):
+        value_largest = max(value_largest, value_scale[s] if u32(age[s]) < u32(window) else ZERO)
     unit = ONE / value_largest if value_largest > ZERO else ZERO
-    total = i32(0)
-    for s in range(len(dots)):
-        weight = _exp_integer(largest - z[s], ATTENTION_ONE)
-        total = i32(total + weight)
-        weights[s] = i16(np.rint(f32(weight) * min(value_scale[s] * unit, ONE)))
-    return value_largest / f32(total)
+    for s in range(slots):
+        share[s] = min(value_scale[s] * unit, ONE)
+    for h in range(dots.shape[0]):
+        largest = MINUS_INFINITY
+        for s in range(slots):
+            seen = u32(age[s]) < u32(window)
+            z[s] = f32(dots[h, s]) * (query_scale[h] * key_scale[s]) if seen else MINUS_INFINITY
+            largest = max(largest, z[s])
+        total = i32(0)
+        for s in range(slots):
+            weight = _exp_integer(largest - z[s], ATTENTION_ONE)
+            total = i32(total + weight)
+            weights[h, s] = i16(np.rint(f32(weight) * share[s]))
+        factor[h] = value_largest / f32(total)
 
 
 @_kernel
-def _mix(weights, values, slots, factor, out):
-    """Write the weighted sums of values (head_dim, capacity) int8 to out, float32."""
-    for i in range(len(out)):
-        total = i32(0)
-        if slots == 256:  # as in _score
-            for s in range(256):
-                total = i32(total + i32(weights[s]) * i32(values[i, s]))
-        else:
-            for s in range(slots):
-                total = i32(total + i32(weights[s]) * i32(values[i, s]))
-        out[i] = f32(total) * factor
+def _attend(
+    y, scale, weight_scale, q_gain, k_gain, eps, cos, sin, start, window,
+    keys, values, key_scale, value_scale, q_out, scale_out,
+):  # fmt: skip
+    """Attend from the `steps` new positions of one window to the last `window` ones.
+
+    y: (steps, at least qkv_rows) int32, the joined product; scale: (steps,); q_out, scale_out: (steps, heads *
+    head_dim) int16 and (steps,), the result. The others: see `attention`, without the batch.
+    """
+    steps = y.shape[0]
+    kv_heads, capacity = key_scale.shape
+    half = cos.shape[1]
+    dim = 2 * half
+    heads = len(weight_scale) // dim - 2 * kv_heads
+    group = heads // kv_heads
+    query_factor = f32(f64(1) / np.sqrt(f64(dim)))
+    f = np.empty((heads + 2 * kv_heads, dim), f32)
+    turned = np.empty(dim, f32)
+    rounded = np.empty(dim, i8)
+    queries = np.empty((steps, kv_heads, group, dim), i16)
+    query_scale = np.empty((steps, kv_heads, group), f32)
+    for t in range(steps):
+        position = start + t
+        slot = position % capacity
+        for h in range(f.shape[0]):
+            for i in range(dim):
+                f[h, i] = f32(y[t, h * dim + i]) * (scale[t] * weight_scale[h * dim + i])
+        for h in range(heads + kv_heads):
+            if len(q_gain):
+                _norm_head(f[h], q_gain if h < heads else k_gain, eps)
+            _rotate(f[h], cos[position], sin[position], turned)
+        for h in range(heads):
+            g, i = h // group, h % group
+            query_scale[t, g, i] = _quantise(f[h], queries[t, g, i]) * query_factor
+        for g in range(kv_heads):
+            key_scale[g, slot] = _quantise(f[heads + g], rounded)
+            panel, lane = slot // LANES, 2 * (slot % LANES)
+            for i in range(half):
+                keys[g, panel, i, lane] = rounded[2 * i]
+                keys[g, panel, i, lane + 1] = rounded[2 * i + 1]
+            value_scale[g, slot] = _quantise(f[heads + kv_heads + g], rounded)
+            for i in range(dim):
+                values[g, i // LANES, slot // 2, 2 * (i % LANES) + slot % 2] = rounded[i]
+
+    last = start + steps - 1
+    slots = min(capacity, (last // LANES + 1) * LANES)
+    age = np.empty(slots, i32)
+    dots = np.empty((group, slots), i32)
+    z = np.empty(slots, f32)
+    share = np.empty(slots, f32)
+    weights = np.empty((group, slots), i16)
+    factor = np.empty(group, f32)
+    mixed = _sums(group, values[0])
+    out = np.empty((kv_heads, group, dim), f32)
+    for t in range(steps):
+        for s in range(slots):
+            newest = last - (last - s) % capacity  # position in the slot, negative: none
+            age[s] = start + t - newest if newest >= 0 else -1
+        for g in range(kv_heads):
+            product(queries[t, g], keys[g], dots)
+            _softmax(dots, query_scale[t, g], key_scale[g], value_scale[g], age, window, z, share, weights, factor)
+            product(weights, values[g], mixed)
+            for h in range(group):
+                for i in range(dim):
+                    out[g, h, i] = f32(mixed[h, i]) * factor[h]
+        scale_out[t] = _quantise(out.reshape(-1), q_out[t])
 
 
 @_kernel
 def attention(
-    y, scale, weight_scale, q_gain, k_gain, eps, query_factor, cos, sin, window, start,
-    keys, values, key_scale, value_scale, slot_position, q_out, scale_out,
+    x, gain, eps, qkv, qkv_scale, q_gain, k_gain, out, out_scale, cos, sin, start, window,
+    keys, values, key_scale, value_scale,
 ):  # fmt: skip
-    """Attend from `steps` new positions of every window of the batch to the last `window` ones.
+    """Add a layer's attention to the residual x (batch * steps, hidden) float32.
 
-    y: (batch, steps, qkv_rows), the product; scale (batch, steps); weight_scale (qkv_rows,).
+    gain: (hidden,), of the norm before. qkv, qkv_scale, out, out_scale: panels and scales of the projections.
     q_gain, k_gain: (head_dim,) gains of the query and key norms; empty: no such norms.
-    start: position of the first new step. cos, sin: (positions, head_dim / 2).
-    keys: (batch, kv_heads, capacity, head_dim) int8; values: (batch, kv_heads, head_dim, capacity)
-    int8; key_scale, value_scale: (batch, kv_heads, capacity); slot_position: (capacity,) int32,
-    negative where a slot is empty. A position goes to slot position % capacity.
-    q_out, scale_out: (batch, steps, heads * head_dim) int8 and (batch, steps), the result.
+    cos, sin: (positions, head_dim / 2). start: position of the first new step; window: positions seen.
+    keys: (batch, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES) int8, panels whose columns are slots;
+    values: (batch, kv_heads, panels, capacity / 2, 2 * LANES) int8, panels whose columns are the dimensions of
+    a head; key_scale, value_scale: (batch, kv_heads, capacity). Position p goes to slot p % capacity.
     """
-    batch, steps, _ = y.shape
-    _, kv_heads, capacity, dim = keys.shape
-    heads = q_out.shape[2] // dim
-    group = heads // kv_heads
-    slots = min(start + steps, capacity)
-    f = np.empty(y.shape[2], f32)
-    queries = np.empty((steps, heads, dim), i16)
-    query_scale = np.empty((steps, heads), f32)
-    turned = np.empty(dim, f32)
-    column = np.empty(dim, i8)
-    position = slot_position[:slots]
-    seen = np.empty(2, i32)
-    z = np.empty(slots, f32)
-    dots = np.empty(slots, i32)
-    weights = np.empty(slots, i16)
-    out = np.empty(heads * dim, f32)
+    rows, batch = x.shape[0], len(keys)
+    steps = rows // batch
+    scale = np.empty(rows, f32)
+    q = _left_factor(rows, qkv)
+    _norm_quantise(x, gain, eps, q, scale)
+    y = _sums(rows, qkv)
+    product(q, qkv, y)
+    heads = _left_factor(rows, out)
     for b in range(batch):
-        for t in range(steps):
-            for i in range(len(f)):
-                f[i] = f32(y[b, t, i]) * (scale[b, t] * weight_scale[i])
-            slot = (start + t) % capacity
-            for h in range(heads + kv_heads):
-                head = f[h * dim : (h + 1) * dim]
-                if len(q_gain):
-                    _norm_head(head, q_gain if h < heads else k_gain, eps)
-                _rotate(head, cos[start + t], sin[start + t], turned)
-            for h in range(heads):
-                query_scale[t, h] = _quantise(f[h * dim : (h + 1) * dim], queries[t, h]) * query_factor
-            for h in range(kv_heads):
-                k0, v0 = (heads + h) * dim, (heads + kv_heads + h) * dim
-                key_scale[b, h, slot] = _quantise(f[k0 : k0 + dim], keys[b, h, slot])
-                value_scale[b, h, slot] = _quantise(f[v0 : v0 + dim], column)
-                for i in range(dim):
-                    values[b, h, i, slot] = column[i]
-        for t in range(steps):
-            seen[0], seen[1] = start + t - window + 1, start + t
-            for h in range(heads):
-                g = h // group
-                _score(queries[t, h], keys[b, g], dots)
-                factor = _softmax(
-                    dots, key_scale[b, g], value_scale[b, g], position, seen, query_scale[t, h], z, weights
-                )
-                _mix(weights, values[b, g], slots, factor, out[h * dim : (h + 1) * dim])
-            scale_out[b, t] = _quantise(out, q_out[b, t])
+        first, end = b * steps, (b + 1) * steps
+        _attend(
+            y[first:end], scale[first:end], qkv_scale, q_gain, k_gain, eps, cos, sin, start, window,
+            keys[b], values[b], key_scale[b], value_scale[b], heads[first:end], scale[first:end],
+        )  # fmt: skip
+    z = _sums(rows, out)
+    product(heads, out, z)
+    _add(x, z, scale, out_scale)
 
 
 @_kernel
-def gate(y, scale, weight_scale, q, scale_out):
-    """Multiply silu of the first half of y (rows, 2 * inner) with the second, into q and scale."""
-    inner = q.shape[1]
+def _gate(y, scale, weight_scale, q, scale_out):
+    """Multiply silu of the first half of y (rows, 2 * inner) with the second, into q and scale_out."""
+    inner = len(weight_scale) // 2
     a = np.empty(inner, f32)
     unit = ONE / OUTPUT_ONE
     for r in range(y.shape[0]):
@@ -272,16 +305,37 @@ def gate(y, scale, weight_scale, q, scale_out):
 
 
 @_kernel
-def frequencies(y, scale, weight_scale, out):
-    """Turn logits y (rows, alphabet) into frequencies >= 1 that add up to FREQUENCY_TOTAL.
+def feed_forward(x, gain, eps, gate_up, gate_up_scale, down, down_scale):
+    """Add a layer's gated feed-forward to the residual x (rows, hidden) float32.
 
-    The part that rounding leaves over goes to the first of the most likely symbols.
+    gain: (hidden,), of the norm before. The others: panels and scales of the projections.
     """
-    alphabet = y.shape[1]
+    n = min(len(x), CHUNK)
+    scale = np.empty(n, f32)
+    q, y = _left_factor(n, gate_up), _sums(n, gate_up)
+    inner, z = _left_factor(n, down), _sums(n, down)
+    for first in range(0, len(x), n):
+        part = x[first : first + n]
+        n = len(part)
+        _norm_quantise(part, gain, eps, q, scale)
+        product(q[:n], gate_up, y[:n])
+        _gate(y[:n], scale, gate_up_scale, inner, scale)
+        product(inner[:n], down, z[:n])
+        _add(part, z, scale, down_scale)
+
+
+@_kernel
+def frequencies(y, scale, weight_scale, out):
+    """Turn logits y (rows, at least alphabet) into frequencies >= 1 that add up to FREQUENCY_TOTAL.
+
+    scale: (rows,); weight_scale: (alphabet,); out: (rows, alphabet) uint32, the result. The part that
+    rounding leaves over goes to the first of the most likely symbols.
+    """
+    alphabet = out.shape[1]
     room = FREQUENCY_TOTAL - alphabet
     z = np.empty(alphabet, f32)
     weights = np.empty(alphabet, i32)
-    for r in range(y.shape[0]):
+    for r in range(out.shape[0]):
         s = scale[r]
         largest = MINUS_INFINITY
         for i in range(alphabet):
@@ -302,6 +356,23 @@ def frequencies(y, scale, weight_scale, out):
         while z[best] != largest:
             best += 1
         out[r, best] += np.uint32(room - used)
+
+
+@_kernel
+def predict(x, gain, eps, head, head_scale, out):
+    """Write the frequencies after x (rows, hidden) float32 to out (rows, alphabet) uint32.
+
+    gain: (hidden,), of the last norm. head, head_scale: panels and scales of the last product.
+    """
+    n = min(len(x), CHUNK)
+    scale = np.empty(n, f32)
+    q, y = _left_factor(n, head), _sums(n, head)
+    for first in range(0, len(x), n):
+        part = x[first : first + n]
+        n = len(part)
+        _norm_quantise(part, gain, eps, q, scale)
+        product(q[:n], head, y[:n])
+        frequencies(y, scale, head_scale, out[first : first + n])
 
 
 def compiles_now() -> bool:

@@ -1,8 +1,7 @@
-"""Exact products of integer matrices, by whichever kernel proves itself on this machine.
+"""Exact products of integer matrices by torch, with whichever kernel proves itself on this device.
 
 A product takes activations (rows, depth) int8 in [-127, 127] and weights (outputs, depth) int8 in
-[-63, 63], prepared once, and gives (rows, outputs): the exact integers, as int32 or, where they
-are all below 2**24, as float32.
+[-63, 63], prepared once, and gives (rows, outputs): the exact integers, as int32.
 """
 
 from __future__ import annotations
@@ -20,9 +19,6 @@ from lmzip.models.exact.arithmetic import ACTIVATION_MAX, WEIGHT_MAX
 FLOAT32_DEPTH = (1 << 24) // (WEIGHT_MAX * ACTIVATION_MAX)
 
 
-PACKED_WEIGHTS = 1 << 18  # weights of which packing pays, measured
-
-
 class Product(Protocol):
     """A way to multiply."""
 
@@ -31,33 +27,6 @@ class Product(Protocol):
 
     def multiply(self, x: Tensor, prepared: Any) -> Tensor:
         """Return x @ weight.T."""
-
-
-class PackedProduct:
-    """oneDNN's int8 product with large weights laid out beforehand: the fastest on x86.
-
-    A call costs more than one of `torch._int_mm`, which small weights are left to.
-    """
-
-    def prepare(self, weight: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """See Product."""
-        if weight.shape[1] > FLOAT32_DEPTH:
-            raise RuntimeError(f"the packed product gives float32, exact to a depth of {FLOAT32_DEPTH}")
-        if weight.numel() < PACKED_WEIGHTS:
-            return weight.t(), None, weight
-        ones = torch.ones(len(weight))
-        return torch.ops.onednn.qlinear_prepack(weight, None), ones, torch.zeros_like(ones, dtype=torch.int32)
-
-    def multiply(self, x: Tensor, prepared: tuple[Tensor, Tensor | None, Tensor]) -> Tensor:
-        """See Product."""
-        weight, ones, zeros = prepared
-        if ones is None:
-            return torch._int_mm(x, weight).float()
-        if x.shape[0] == 1:  # oneDNN takes its slow reference kernel for one row
-            return self.multiply(x.expand(2, -1).contiguous(), prepared)[:1]
-        return torch.ops.onednn.qlinear_pointwise(
-            x, 1.0, 0, weight, ones, zeros, None, 1.0, 0, torch.float32, "none", [], ""
-        )
 
 
 class Int8Product:
@@ -93,7 +62,6 @@ class FloatProduct:
 
 
 PRODUCTS: dict[str, Product] = {
-    "packed": PackedProduct(),
     "int8": Int8Product(),
     "float32": FloatProduct(torch.float32, FLOAT32_DEPTH),
     "float64": FloatProduct(torch.float64, 1 << 30),
@@ -133,12 +101,12 @@ def _is_exact_here(name: str, device: str) -> bool:
     return is_exact(PRODUCTS[name], device)
 
 
-def best_product(depth: int, device: str = "cpu") -> str:
-    """Return the name of the fastest product that is exact here for matrices of this depth.
+def best_product(device: str = "cpu") -> str:
+    """Return the name of the fastest product that is exact here.
 
     A product is tried once in a process and device, and only if none before it will do.
     """
     for name in PRODUCTS:
-        if (name != "packed" or depth <= FLOAT32_DEPTH) and _is_exact_here(name, device):
+        if _is_exact_here(name, device):
             return name
     raise RuntimeError(f"no exact matrix product on {device}: not even float64 adds up integers here")

@@ -226,8 +226,7 @@ class TorchEngine:
         """product: a name from products.PRODUCTS; None: the first that is exact on the device."""
         self.config, self.device = weights.config, device
         c = self.config
-        depth = max(c.hidden_size, c.intermediate_size, c.num_attention_heads * c.head_dim)
-        self._product = PRODUCTS[product or best_product(depth, device)]
+        self._product = PRODUCTS[product or best_product(device)]
         names = [*c.matrix_shapes(), "head"]
         self._prepared = {n: self._product.prepare(_padded(self._put(weights.matrix(n).values), 8)) for n in names}
         self._scales = {n: self._put(weights.matrix(n).scale) for n in [*names, "embedding"]}

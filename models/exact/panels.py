@@ -1,0 +1,133 @@
+"""Exact products of small integers on the CPU: one kernel for weights, keys and values.
+
+The right factor is stored in panels, int8 (panels, depth / 2, 2 * LANES): a panel holds LANES columns, a row
+of it two consecutive depths of every column, side by side. A tile multiplies some rows of int16 with one panel
+and keeps all sums in registers. LLVM turns its multiplications into `vpmaddwd` (`vpdpwssd` with VNNI) on x86,
+and into what other processors have; none of them saturates, so the sums are exact while they fit int32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+LANES = 32  # columns of a panel
+TILE = 4  # rows of a large tile: its sums fill 8 registers of 512 bits or 16 of 256
+_VECTOR = 16  # sums in one LLVM vector
+
+
+def padded(count: int) -> int:
+    """Return the columns of the panels that hold `count` columns."""
+    return -(-count // LANES) * LANES
+
+
+def pack(matrix: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Lay out a matrix (columns, depth) in panels; what is missing to full panels and pairs is 0."""
+    columns, depth = matrix.shape
+    whole = np.zeros((padded(columns), depth + depth % 2), np.int8)
+    whole[:columns, :depth] = matrix
+    pairs = whole.reshape(-1, LANES, whole.shape[1] // 2, 2).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(pairs).reshape(len(pairs), -1, 2 * LANES)
+
+
+def _make_tile(rows: int) -> Callable[..., Any]:
+    """Make tile(a, row, b, panel, y): y[row : row + rows, the panel's columns] = a[row : row + rows] @ panel.
+
+    a: (rows, depth) int16, depth even; b: (panels, at least depth / 2, 2 * LANES) int8;
+    y: (rows, at least the panel's columns) int32; all contiguous.
+    """
+
+    def tile(typing_context: Any, a: Any, row: Any, b: Any, panel: Any, y: Any) -> Any:
+        return types.void(a, types.intp, b, types.intp, y), generate
+
+    def generate(context: Any, build: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        byte, short, word, index = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+        a, b, y = (context.make_array(signature.args[i])(context, build, arguments[i]) for i in (0, 2, 4))
+        depth = cgutils.unpack_tuple(build, a.shape)[1]
+        stride = build.mul(cgutils.unpack_tuple(build, b.shape)[1], index(2 * LANES))
+        columns = cgutils.unpack_tuple(build, y.shape)[1]
+        sums, bytes_, shorts, words = (
+            ir.VectorType(kind, count)
+            for kind, count in ((word, _VECTOR), (byte, 2 * _VECTOR), (short, 2 * _VECTOR), (word, 2 * _VECTOR))
+        )
+
+        def address(start: ir.Value, offset: ir.Value, kind: ir.Type) -> ir.Value:
+            return build.bitcast(build.gep(start, [offset]), kind.as_pointer())
+
+        def every_second(first: int) -> ir.Constant:
+            return ir.Constant(ir.VectorType(word, _VECTOR), list(range(first, 2 * _VECTOR, 2)))
+
+        starts = [build.gep(a.data, [build.mul(build.add(arguments[1], index(r)), depth)]) for r in range(rows)]
+        start = build.gep(b.data, [build.mul(arguments[3], stride)])
+        parts = range(0, LANES, _VECTOR)
+        before = build.block
+        loop, after = build.append_basic_block("tile"), build.append_basic_block("tile.end")
+        build.branch(loop)
+
+        build.position_at_end(loop)
+        k = build.phi(index)  # an even depth
+        old = {(r, c): build.phi(sums) for r in range(rows) for c in parts}
+        new = {}
+        line = build.mul(k, index(LANES))
+        right = {
+            c: build.sext(build.load(address(start, build.add(line, index(2 * c)), bytes_), align=1), words)
+            for c in parts
+        }
+        for r in range(rows):
+            pair = build.load(address(starts[r], k, word), align=2)
+            pairs = build.insert_element(ir.Constant(sums, ir.Undefined), pair, word(0))
+            pairs = build.shuffle_vector(pairs, pairs, ir.Constant(sums, None))
+            left = build.sext(build.bitcast(pairs, shorts), words)
+            for c in parts:
+                products = build.mul(left, right[c])
+                even, odd = (build.shuffle_vector(products, products, every_second(i)) for i in (0, 1))
+                new[r, c] = build.add(old[r, c], build.add(even, odd))
+        following = build.add(k, index(2))
+        k.add_incoming(index(0), before)
+        k.add_incoming(following, loop)
+        for place, phi in old.items():
+            phi.add_incoming(ir.Constant(sums, None), before)
+            phi.add_incoming(new[place], loop)
+        build.cbranch(build.icmp_signed("<", following, depth), loop, after)
+
+        build.position_at_end(after)
+        for (r, c), value in new.items():
+            place = build.mul(build.add(arguments[1], index(r)), columns)
+            place = build.add(place, build.add(build.mul(arguments[3], index(LANES)), index(c)))
+            build.store(value, address(y.data, place, sums), align=4)
+        return context.get_dummy_value()
+
+    def tile_in_numpy(a: Any, row: int, b: Any, panel: int, y: Any) -> None:
+        """Do the same where numba compiles nothing (NUMBA_DISABLE_JIT)."""
+        pairs = a[row : row + rows].reshape(rows, -1, 2).astype(np.int32)
+        right = b[panel, : pairs.shape[1]].reshape(-1, LANES, 2)
+        y[row : row + rows, panel * LANES : (panel + 1) * LANES] = np.einsum("rki,kci->rc", pairs, right)
+
+    return tile_in_numpy if numba.config.DISABLE_JIT else intrinsic(tile)
+
+
+_large_tile, _small_tile = _make_tile(TILE), _make_tile(1)
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def product(a, b, y):
+    """Write the product of a (rows, depth) int16 with the columns of b to y (rows, columns) int32.
+
+    depth is even; b: panels of at least that depth; columns: those of the panels to use.
+    """
+    rows = a.shape[0]
+    for panel in range(y.shape[1] // LANES):
+        row = 0
+        while row + TILE <= rows:
+            _large_tile(a, row, b, panel, y)
+            row += TILE
+        while row < rows:
+            _small_tile(a, row, b, panel, y)
+            row += 1

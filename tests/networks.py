@@ -1,0 +1,60 @@
+"""Small networks with extreme weights, for the tests of the exact engines."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL
+from lmzip.models.exact.config import NetworkConfig
+from lmzip.models.exact.engine import Engine
+from lmzip.models.exact.weights import Matrix, Weights
+
+Frequencies = NDArray[np.uint32]
+
+SMALL = NetworkConfig(
+    vocab_size=61, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+    num_key_value_heads=2, head_dim=16, sliding_window=8, qk_norm=True, tie_word_embeddings=False,
+)  # fmt: skip
+# Its head fills no whole panel.
+WIDE = dataclasses.replace(SMALL, vocab_size=4099)
+# The largest scales and gains for which no float of a network can leave float32's range.
+LARGEST_SCALE, LARGEST_GAIN = 1.0, 1024.0
+
+
+def make_weights(config: NetworkConfig, seed: int, scales: tuple[int, int] = (-10, -4), gain: float = 2.0) -> Weights:
+    """Draw weights with rows of extremes and zeros among them; scales are powers of two with these exponents."""
+    rng = np.random.default_rng(seed)
+
+    def matrix(rows: int, columns: int) -> Matrix:
+        values = rng.integers(-63, 64, (rows, columns)).astype(np.int8)
+        for value in (-63, 0, 63):
+            values[rng.random(rows) < 0.05] = value
+        return Matrix(values, np.ldexp(np.float32(1), rng.integers(*scales, rows, endpoint=True)).astype(np.float32))
+
+    shapes = {"embedding": (config.vocab_size + 2, config.hidden_size), **config.matrix_shapes()}
+    gains = {n: rng.uniform(-gain, gain, k).astype(np.float32) for n, k in Weights.gain_lengths(config).items()}
+    return Weights(config, {n: matrix(*shape) for n, shape in shapes.items()}, gains)
+
+
+def make_ids(config: NetworkConfig, batch: int, positions: int) -> NDArray[np.int32]:
+    rng = np.random.default_rng(positions)
+    return rng.integers(0, config.vocab_size + 2, (batch, positions)).astype(np.int32)
+
+
+def evaluate(engine: Engine, ids: NDArray[np.int32], steps: int) -> Frequencies:
+    """Read ids in calls of `steps` positions; every row of frequencies must be one."""
+    state = engine.start(len(ids), steps)
+    parts = [engine.forward(state, ids[:, i : i + steps]) for i in range(0, ids.shape[1], steps)]
+    result = np.concatenate(parts)
+    assert result.dtype == np.uint32
+    assert result.shape == (ids.shape[1], len(ids), engine.config.vocab_size)
+    assert_frequencies(result)
+    return result
+
+
+def assert_frequencies(rows: NDArray[np.uint32]) -> None:
+    assert rows.min() >= 1
+    assert (rows.sum(axis=-1, dtype=np.int64) == FREQUENCY_TOTAL).all()
