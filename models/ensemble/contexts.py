@@ -1,0 +1,153 @@
+"""What the counters know a byte by: the one place to add a context.
+
+`remember` keeps running facts of a window up to date, byte by byte; `hash_contexts` turns them
+and the last bytes into one hash for each context. To add a context: write its hash to `out` in
+`hash_contexts`, raise CONTEXTS, and describe it in FORMAT.md. A running fact it needs is a new
+index of a window's memory.
+"""
+
+from __future__ import annotations
+
+from lmzip.models.ensemble.jit import combine, i64, inline, kernel, u32
+
+CONTEXTS = 24
+
+# The facts in a window's memory, int64.
+WORD, PREVIOUS_WORD, WORD_BEFORE = 0, 1, 2  # hashes of runs of letters in lower case; WORD is 0 between words
+LINE, LINE_ABOVE = 3, 4  # where the line and the one above begin
+FIELD = 5  # separators since the line began
+KINDS = 6  # the kinds of the last six bytes, 8 bits each
+SHAPE = 7  # the same, but runs of letters and of digits count once
+INDENTATION, FIRST_BYTE = 8, 9  # of the line
+TAG, IN_TAG = 10, 11  # hash of the last markup tag's name; whether it is being spelled
+FACTS = 12
+
+LETTER, DIGIT, BLANK = 1, 2, 3
+_LAST_SIX = (1 << 48) - 1
+# Keys that keep contexts apart stand in the order of the contexts.
+
+
+@inline
+def _is_separator(byte):
+    return (
+        byte == 0x2C
+        or byte == 0x3B
+        or byte == 0x09
+        or byte == 0x7C
+        or byte == 0x3C
+        or byte == 0x3E
+        or byte == 0x3A
+        or byte == 0x22
+    )
+
+
+@kernel
+def remember(memory, byte, size):
+    """Update the facts of a window with a byte; size: the window's bytes with this one."""
+    lower = byte + 32 if 65 <= byte <= 90 else byte
+    is_letter = 97 <= lower <= 122 or byte >= 128
+    is_digit = 48 <= byte <= 57
+    if is_letter:
+        memory[WORD] = combine(memory[WORD], lower)
+    elif memory[WORD] != 0:
+        memory[WORD_BEFORE] = memory[PREVIOUS_WORD]
+        memory[PREVIOUS_WORD] = memory[WORD]
+        memory[WORD] = 0
+
+    kind = LETTER if is_letter else DIGIT if is_digit else BLANK if byte == 32 else byte
+    memory[KINDS] = ((memory[KINDS] << 8) | kind) & _LAST_SIX
+    if not ((is_letter or is_digit) and memory[SHAPE] & 0xFF == kind):
+        memory[SHAPE] = ((memory[SHAPE] << 8) | kind) & _LAST_SIX
+
+    if byte == 10:
+        memory[LINE_ABOVE] = memory[LINE]
+        memory[LINE] = size
+        memory[FIELD] = memory[INDENTATION] = memory[FIRST_BYTE] = 0
+    else:
+        if _is_separator(byte):
+            memory[FIELD] += 1
+        if memory[FIRST_BYTE] == 0:
+            if byte == 32 or byte == 9:
+                memory[INDENTATION] += 1
+            else:
+                memory[FIRST_BYTE] = byte
+
+    if byte == 0x3C:  # <
+        memory[TAG], memory[IN_TAG] = 0, 1
+    elif memory[IN_TAG]:
+        if is_letter or is_digit or byte == 0x2F:
+            memory[TAG] = combine(memory[TAG], byte)
+        else:
+            memory[IN_TAG] = 0
+
+
+@inline
+def _back(history, size, distance):
+    """Return the byte at a distance behind the end, 0 before the beginning."""
+    return i64(history[size - distance]) if distance <= size else i64(0)
+
+
+@kernel
+def hash_contexts(history, size, memory, at_start, record, out):
+    """Write the hashes (CONTEXTS,) uint32 of the byte that follows history[:size].
+
+    at_start: the byte begins a symbol (else it goes on in one). record: the length of the
+    block's records in bytes; 0: it has lines.
+    """
+    c1, c2 = _back(history, size, 1), _back(history, size, 2)
+    c3, c4 = _back(history, size, 3), _back(history, size, 4)
+    word, previous, before = memory[WORD], memory[PREVIOUS_WORD], memory[WORD_BEFORE]
+    if record > 0:
+        column = size % record
+        above, beside, second = (
+            _back(history, size, record),
+            _back(history, size, record - 1),
+            _back(history, size, 2 * record),
+        )
+    else:
+        column = size - memory[LINE]
+        at = memory[LINE_ABOVE] + column
+        above = i64(history[at]) if at < memory[LINE] else i64(0)
+        beside = i64(history[at + 1]) if at + 1 < memory[LINE] else i64(0)
+        second = i64(0)
+    start = 1 if at_start else 0
+
+    # The last 0 to 6, 8 and 12 bytes.
+    out[0] = combine(start, 0)
+    h = combine(combine(0, start), c1)
+    out[1] = h
+    h = combine(h, c2)
+    out[2] = h
+    h = combine(h, c3)
+    out[3] = h
+    h = combine(h, c4)
+    out[4] = h
+    for distance in range(5, 13):
+        h = combine(h, _back(history, size, distance))
+        if distance == 5:
+            out[5] = h
+        elif distance == 6:
+            out[6] = h
+        elif distance == 8:
+            out[7] = h
+    out[8] = h
+    # Words.
+    out[9] = combine(combine(word, c1), 901)
+    out[10] = combine(combine(word, previous), c1)
+    out[11] = combine(combine(combine(word, before), c1), 1102)
+    out[12] = combine(combine(combine(word, previous), before), c1)
+    # Sparse.
+    out[13] = combine(combine(c2, c3), 1300)
+    out[14] = combine(combine(combine(c2, c3), c4), 1400)
+    out[15] = combine(combine(c3, c4), 1500)
+    # Lines, columns, fields, records.
+    out[16] = combine(combine(combine(above, c1), 1600), beside)
+    out[17] = combine(combine(combine(column, above), 1700), second)
+    out[18] = combine(combine(combine(memory[FIELD], memory[FIRST_BYTE]), word), 1800 + c1)
+    out[19] = combine(combine(memory[KINDS] & 0xFFFFFFFF, c1), 1900)
+    out[20] = combine(combine(memory[SHAPE] & 0xFFFFFFFF, memory[SHAPE] >> 32), 2000 + c1)
+    out[21] = combine(combine(combine(memory[INDENTATION], memory[FIRST_BYTE]), word), 2100)
+    out[22] = combine(combine(combine(memory[TAG], word), 2200), c1)
+    out[23] = combine(combine(column, c1), 2300)
+    for i in range(CONTEXTS):
+        out[i] = u32(out[i] + u32(i) * u32(0x3D4D51CB))

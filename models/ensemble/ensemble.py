@@ -1,0 +1,75 @@
+"""The ensemble at work on one block: symbols of many windows to binary decisions and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmzip.models.ensemble import decisions, state
+from lmzip.models.ensemble.tree import Tree
+
+Bits = NDArray[np.uint8]
+Probabilities = NDArray[np.uint16]
+_FIRST_CAPACITY = 1 << 12
+
+
+class Ensemble:
+    """One block's windows and tables.
+
+    Windows advance in lockstep, one symbol a step. A step is given frequencies of the network
+    (active windows, alphabet) uint32, or None where the ensemble works alone.
+    """
+
+    def __init__(self, tree: Tree, windows: int, size: int, record: int, has_network: bool) -> None:
+        """size: bytes of the block. record: length of its records in bytes, 0 for none."""
+        self._tree, self._record = tree, record
+        self._longest = int(tree.length.max())
+        self._windows = state.make_windows(windows, _FIRST_CAPACITY, len(tree.length) if has_network else 0)
+        self._tables = state.make_tables(size, has_network)
+        self._done = 0
+        most = windows * 9 * self._longest  # decisions of a step: nine at most a byte
+        self._bits, self._probabilities = np.zeros(most, np.uint8), np.zeros(most, np.uint16)
+
+    def encode(
+        self, active: NDArray[np.int64], symbols: NDArray[np.int32], frequencies: NDArray[np.uint32] | None
+    ) -> tuple[Bits, Probabilities]:
+        """Code one symbol of each active window: return the decisions and their probabilities.
+
+        The arrays are views that the next call overwrites. Twin: `decode`.
+        """
+        self._prepare(active, frequencies)
+        count = decisions.encode(
+            self._windows, self._tables, self._tree, active.copy(), symbols, self._record, self._done,
+            self._bits, self._probabilities,
+        )  # fmt: skip
+        self._done += len(active)
+        return self._bits[:count], self._probabilities[:count]
+
+    def decode(
+        self,
+        active: NDArray[np.int64],
+        frequencies: NDArray[np.uint32] | None,
+        decode_bits: Callable[[Probabilities], Bits],
+    ) -> NDArray[np.int32]:
+        """Decode one symbol of each active window; decode_bits gives the bits for probabilities."""
+        self._prepare(active, frequencies)
+        shared = (self._windows, self._tables, self._tree)
+        decisions.begin(*shared, active, self._record)
+        rest, left = active.copy(), len(active)
+        while left:
+            probabilities = self._probabilities[:left]
+            decisions.predict(*shared, rest[:left], probabilities)
+            left = decisions.learn(*shared, rest[:left], decode_bits(probabilities), self._record, self._done)
+        self._done += len(active)
+        return self._windows.symbol[active]
+
+    def _prepare(self, active: NDArray[np.int64], frequencies: NDArray[np.uint32] | None) -> None:
+        history = self._windows.history
+        if self._windows.size.max() + self._longest > history.shape[1]:
+            grown = np.zeros((len(history), 2 * history.shape[1]), np.uint8)
+            grown[:, : history.shape[1]] = history
+            self._windows = self._windows._replace(history=grown)
+        if frequencies is not None:
+            decisions.accumulate(frequencies, self._windows, active)

@@ -1,0 +1,75 @@
+"""Match models: where did the last bytes stand before, anywhere in the block, and what followed?
+
+Every window looks into the history of all windows. A match is kept while it predicts rightly;
+how far to trust it is learnt for each length.
+"""
+
+from __future__ import annotations
+
+from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, u32
+
+MATCHES = 2
+LEAST = (5, 10)  # bytes that a match of each model must have
+LONGEST = 400
+LENGTHS = 32  # classes of length
+INDEX_BITS = 18
+
+# The fields of a match, int64.
+IN_WINDOW, POSITION, LENGTH, EXPECTED = 0, 1, 2, 3  # EXPECTED: the next byte, -1 for none
+FIELDS = 4
+_POSITION_BITS = 40
+
+
+@inline
+def length_class(length):
+    """Return the class, 0 .. LENGTHS - 1, of a match's length."""
+    return length if length < 16 else min(15 + (length >> 4), LENGTHS - 1)
+
+
+@kernel
+def find_matches(histories, sizes, matches, index, w):
+    """Bring the matches (MATCHES, FIELDS) of window w up to date after a byte.
+
+    histories: (windows, capacity) uint8; sizes: (windows,); index: (MATCHES, 2**INDEX_BITS)
+    int64, the last place of every hash, -1 for none.
+    """
+    size, history = sizes[w], histories[w]
+    for k in range(MATCHES):
+        match, least = matches[k], LEAST[k]
+        if match[LENGTH] > 0:
+            if match[EXPECTED] == history[size - 1]:
+                match[LENGTH] += 1
+                match[POSITION] += 1
+            else:
+                match[LENGTH] = 0
+        if size >= least:
+            h = u32(0)
+            for distance in range(1, least + 1):
+                h = combine(h, history[size - distance])
+            slot = i64(h) & ((1 << INDEX_BITS) - 1)
+            place = index[k, slot]
+            if match[LENGTH] == 0 and place >= 0:
+                other, position = place >> _POSITION_BITS, place & ((1 << _POSITION_BITS) - 1)
+                length = 0
+                while (
+                    length < min(LONGEST, position, size)
+                    and histories[other, position - 1 - length] == history[size - 1 - length]
+                ):
+                    length += 1
+                if length >= least:
+                    match[IN_WINDOW], match[POSITION], match[LENGTH] = other, position, length
+            index[k, slot] = (w << _POSITION_BITS) | size
+        match[EXPECTED] = -1
+        if match[LENGTH] > 0:
+            if match[POSITION] < sizes[match[IN_WINDOW]]:
+                match[EXPECTED] = histories[match[IN_WINDOW], match[POSITION]]
+            else:
+                match[LENGTH] = 0
+
+
+@inline
+def expected_bit(match, partial, known):
+    """Return the bit that a match expects at a node of the tree, or -1."""
+    if partial == 0 or match[EXPECTED] < 0 or (match[EXPECTED] | 256) >> (8 - known) != partial:
+        return i32(-1)
+    return i32(match[EXPECTED] >> (7 - known) & 1)

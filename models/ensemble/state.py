@@ -1,0 +1,122 @@
+"""What the ensemble remembers: of every window, and, shared by all, what it has learnt of the block."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmzip.models.ensemble import contexts, matches, mixer, numbers
+
+# Inputs of the mixer: the network's logit and its probability, a constant, one a match, then
+# INPUTS_EACH of every context; filled up to a multiple of 16.
+NETWORK_LOGIT, NETWORK_PROBABILITY, BIAS, FIRST_MATCH = 0, 1, 2, 3
+FIRST_CONTEXT = FIRST_MATCH + matches.MATCHES
+INPUTS_EACH = 3
+INPUTS = -(-(FIRST_CONTEXT + INPUTS_EACH * contexts.CONTEXTS) // 16) * 16
+SLOTS = 16  # of a line of counters
+MAPS = 3  # adaptive maps behind the mixer
+LARGEST_LINE_BITS = 19
+BEGIN_MAP_1, BEGIN_MAP_2, MAP_ROWS = 1 << 16, 2 << 16, (2 << 16) + matches.LENGTHS * 512
+
+
+class Windows(NamedTuple):
+    """The state of every window."""
+
+    history: NDArray[np.uint8]  # (windows, capacity)
+    size: NDArray[np.int64]  # (windows,) bytes of the history
+    symbol: NDArray[np.int32]  # (windows,) the last symbol
+    node: NDArray[np.int32]  # (windows,) of the tree; -1 between symbols
+    memory: NDArray[np.int64]  # (windows, contexts.FACTS)
+    match: NDArray[np.int64]  # (windows, matches.MATCHES, matches.FIELDS)
+    cumulative: NDArray[np.int32]  # (windows, alphabet + 1) sums of the network's frequencies; (windows, 0): no network
+    confidence: NDArray[np.int32]  # (windows,) the network's, in sixteenths
+    hashes: NDArray[np.uint32]  # (windows, CONTEXTS) of the byte
+    line: NDArray[np.int64]  # (windows, CONTEXTS) first slot of the line
+    check: NDArray[np.uint32]  # (windows, CONTEXTS) what a slot must show to belong to the context
+    inputs: NDArray[np.int32]  # (windows, INPUTS)
+    rows: NDArray[np.int64]  # (windows, SETS) rows of weights
+    outputs: NDArray[np.int32]  # (windows, SETS + 1) of the sets, then of the final mixer
+    steps: NDArray[np.int64]  # (windows, MAPS + 1) places in the adaptive maps, then the part of the next step
+
+
+class Tables(NamedTuple):
+    """What all windows of a block learn together, and the fixed tables."""
+
+    slots: NDArray[np.uint32]  # (CONTEXTS, lines * SLOTS): probability << 16 | state << 8 | check
+    state_maps: NDArray[np.uint32]  # (CONTEXTS, 256): probability << 10 | times seen
+    match_maps: NDArray[np.int32]  # (MATCHES, LENGTHS): probability that the expected bit comes, of 2**22
+    match_index: NDArray[np.int64]  # (MATCHES, 2**INDEX_BITS)
+    weights: NDArray[np.int32]  # (ROWS, INPUTS)
+    final_weights: NDArray[np.int32]  # (512, SETS)
+    adaptive_maps: NDArray[np.int32]  # (MAP_ROWS * STEPS + 1,) probabilities of 65536
+    next_state: NDArray[np.uint8]  # (states, 2)
+    rate: NDArray[np.int32]  # (states,) of 65536
+    confidence: NDArray[np.int32]  # (states,) of 256
+    stretch: NDArray[np.int16]  # (4096,)
+    squash: NDArray[np.int32]  # (2 * LOGIT_MAX + 1,)
+    log: NDArray[np.int32]  # (1025,)
+
+
+def make_windows(count: int, capacity: int, alphabet: int) -> Windows:
+    """Return windows that have seen nothing; alphabet: 0 for no network."""
+    n = contexts.CONTEXTS
+    match = np.zeros((count, matches.MATCHES, matches.FIELDS), np.int64)
+    match[:, :, matches.EXPECTED] = -1
+    return Windows(
+        history=np.zeros((count, capacity), np.uint8),
+        size=np.zeros(count, np.int64),
+        symbol=np.zeros(count, np.int32),
+        node=np.full(count, -1, np.int32),
+        memory=np.zeros((count, contexts.FACTS), np.int64),
+        match=match,
+        cumulative=np.zeros((count, alphabet + 1 if alphabet else 0), np.int32),
+        confidence=np.zeros(count, np.int32),
+        hashes=np.zeros((count, n), np.uint32),
+        line=np.zeros((count, n), np.int64),
+        check=np.zeros((count, n), np.uint32),
+        inputs=np.zeros((count, INPUTS), np.int32),
+        rows=np.zeros((count, mixer.SETS), np.int64),
+        outputs=np.zeros((count, mixer.SETS + 1), np.int32),
+        steps=np.zeros((count, MAPS + 1), np.int64),
+    )
+
+
+def line_bits(size: int) -> int:
+    """Return the bits of the number of lines a context has in a block of `size` bytes."""
+    return min(max((size - 1).bit_length(), 10), LARGEST_LINE_BITS)
+
+
+def make_tables(size: int, has_network: bool) -> Tables:
+    """Return tables that have learnt nothing, for a block of `size` bytes."""
+    n = contexts.CONTEXTS
+    next_state, counts = numbers.states()
+    seen = counts.sum(axis=1)
+    state_maps = np.zeros((n, 256), np.uint32)
+    state_maps[:, : len(counts)] = ((2 * counts[:, 1] + 1) * (1 << 22) // (2 * seen + 2)) << 10
+    lengths = np.arange(matches.LENGTHS)
+    match_maps = np.tile(np.minimum(60 + 2 * lengths, 97) * (1 << 22) // 100, (matches.MATCHES, 1))
+    weights = np.zeros((mixer.ROWS, INPUTS), np.int32)
+    weights[:, NETWORK_LOGIT] = 30000 if has_network else 0
+    weights[:, FIRST_MATCH:FIRST_CONTEXT] = 8000
+    end = FIRST_CONTEXT + INPUTS_EACH * n
+    weights[:, FIRST_CONTEXT:end:INPUTS_EACH] = 6000
+    weights[:, FIRST_CONTEXT + 1 : end : INPUTS_EACH] = 3000
+    squash = numbers.squash_table()
+    support = squash[np.arange(mixer.STEPS) * (2 * numbers.LOGIT_MAX) // (mixer.STEPS - 1)]
+    return Tables(
+        slots=np.zeros((n, SLOTS << line_bits(size)), np.uint32),
+        state_maps=state_maps,
+        match_maps=match_maps.astype(np.int32),
+        match_index=np.full((matches.MATCHES, 1 << matches.INDEX_BITS), -1, np.int64),
+        weights=weights,
+        final_weights=np.full((512, mixer.SETS), 65536 // mixer.SETS, np.int32),
+        adaptive_maps=np.append(np.tile(support, MAP_ROWS), support[-1]).astype(np.int32),
+        next_state=next_state.astype(np.uint8),
+        rate=(131072 // (2 * seen + 3)).astype(np.int32),
+        confidence=(256 * seen // (seen + 1)).astype(np.int32),
+        stretch=numbers.stretch_table(),
+        squash=squash,
+        log=numbers.log_table(),
+    )
