@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from command import MODEL, TEXT, Call, Outcome
+from mocks import MockModel
 from numpy.typing import NDArray
+
+import lmzip
+from lmzip import library
+from lmzip.cli import main
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +44,49 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     description = {"id": "tiny", "profile": arithmetic.PROFILE, "network": json.loads(c.to_json())}
     (folder / "config.json").write_text(json.dumps(description))
     return folder
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Call:
+    """Call main in tmp_path."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> Outcome:
+        capfdbinary.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main(args)
+        out, err = capfdbinary.readouterr()
+        return Outcome(int(caught.value.code or 0), out, err.decode())
+
+    return run
+
+
+@pytest.fixture
+def mock_model(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """Have every model be the mock; return the list of calls for one: (source, threads, backend)."""
+    asked: list[tuple[object, ...]] = []
+
+    def load(
+        source: str | None, *, threads: int | None, backend: str | None, notify: Callable[[str], None] | None
+    ) -> MockModel:
+        asked.append((source, threads, backend))
+        if notify is not None:
+            notify("compiling for this machine")
+        return MODEL
+
+    monkeypatch.setattr(library, "load_model", load)
+    return asked
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    path = tmp_path / "book.txt"
+    path.write_bytes(TEXT)
+    return path
+
+
+@pytest.fixture
+def packed(tmp_path: Path) -> Path:
+    path = tmp_path / "book.txt.lmz"
+    path.write_bytes(lmzip.compress(TEXT, use_model=False))
+    return path

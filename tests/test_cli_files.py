@@ -1,0 +1,236 @@
+"""The command line on files: names, what is kept and removed, data that is not right."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from command import MODEL, NOISE, SHORT, TEXT, Call, names
+
+import lmzip
+from lmzip import jobs, paths, terminal
+
+# Files and names
+
+
+def test_round_trip_keeps_mode_time_and_source(call: Call, text: Path, tmp_path: Path) -> None:
+    text.chmod(0o640)
+    os.utime(text, ns=(1, 1_500_000_000_987_654_321))
+    assert call("compress", "--no-model", "book.txt").code == 0
+    assert names(tmp_path) == ["book.txt", "book.txt.lmz"]
+    text.rename(tmp_path / "first")
+    assert call("decompress", "book.txt.lmz").code == 0
+    assert text.read_bytes() == TEXT
+    for path in (text, tmp_path / "book.txt.lmz"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o640
+        assert path.stat().st_mtime_ns == 1_500_000_000_987_654_321
+
+
+@pytest.mark.parametrize("content", [b"", b"x", NOISE, bytes(70_000)], ids=["empty", "one", "noise", "zeros"])
+def test_any_content(call: Call, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "f").write_bytes(content)
+    assert call("--no-model", "f").code == 0
+    assert lmzip.get_frame_info((tmp_path / "f.lmz").read_bytes()).content_size == len(content)
+    assert call("-d", "f.lmz", "-o", "g").code == 0
+    assert (tmp_path / "g").read_bytes() == content
+
+
+def test_file_that_says_it_is_empty_and_is_not(call: Call) -> None:
+    assert os.stat("/proc/self/status").st_size == 0
+    outcome = call("--no-model", "-c", "/proc/self/status")
+    assert outcome.code == 0 and b"VmPeak" in lmzip.decompress(outcome.out)
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter"])
+def test_file_that_changes_meanwhile(
+    call: Call, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    read = paths.Source.read
+
+    def read_and_change(source: paths.Source, size: int) -> bytes:
+        data = read(source, size)
+        if change == "longer":
+            text.write_bytes(TEXT + b"more")
+        else:
+            os.truncate(text, 2000)
+        return data
+
+    monkeypatch.setattr(jobs, "PIECE", 1024)
+    monkeypatch.setattr(paths.Source, "read", read_and_change)
+    if change == "shorter":  # so that what was read ahead does not hide it
+        monkeypatch.setattr("builtins.open", lambda *args, **options: _open(*args, **{**options, "buffering": 0}))
+    outcome = call("--no-model", "--rm", "book.txt")
+    assert outcome.code == 1 and "changed while it was read: it had 3,000 bytes, then" in outcome.err
+    assert names(tmp_path) == ["book.txt"]
+
+
+_open = open
+
+
+def test_existing_target(call: Call, text: Path, packed: Path) -> None:
+    packed.write_bytes(b"something else")
+    outcome = call("--no-model", "book.txt")
+    assert outcome == (3, b"", "lmzip: book.txt: book.txt.lmz exists; -f overwrites it\n")
+    assert packed.read_bytes() == b"something else"
+    assert call("--no-model", "-f", "book.txt").code == 0
+    assert lmzip.decompress(packed.read_bytes()) == TEXT
+    text.write_bytes(b"old")
+    assert call("-d", "book.txt.lmz").code == 3 and text.read_bytes() == b"old"
+    assert call("-df", "book.txt.lmz").code == 0 and text.read_bytes() == TEXT
+
+
+def test_remove(call: Call, text: Path, tmp_path: Path) -> None:
+    assert call("--no-model", "--rm", "book.txt").code == 0 and names(tmp_path) == ["book.txt.lmz"]
+    assert call("-d", "--rm", "book.txt.lmz").code == 0 and names(tmp_path) == ["book.txt"]
+    assert call("--no-model", "--rm", "-k", "book.txt").code == 0  # the last one counts
+    assert names(tmp_path) == ["book.txt", "book.txt.lmz"]
+    assert call("--no-model", "--rm", "book.txt").code == 3 and text.exists()
+    (tmp_path / "bad.lmz").write_bytes(lmzip.compress(TEXT, use_model=False)[:-1])
+    assert call("-d", "--rm", "bad.lmz").code == 1
+    assert names(tmp_path) == ["bad.lmz", "book.txt", "book.txt.lmz"]
+
+
+def test_remove_after_the_output_is_safe(call: Call, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[str] = []
+
+    def watched(name: str) -> Callable[..., object]:
+        step = getattr(os, name)
+
+        def do(*args: object, **options: object) -> object:
+            steps.append(name)
+            return step(*args, **options)
+
+        return do
+
+    for name in ("fsync", "link", "unlink"):
+        monkeypatch.setattr(os, name, watched(name))
+    assert call("--no-model", "--rm", "book.txt").code == 0
+    # The file, its name and its folder; only then the source. The last unlinking is the temporary name's.
+    assert [step for step in steps if step != "unlink"] == ["fsync", "link", "fsync", "fsync"]
+    assert steps.index("unlink") > 2 and not text.exists()
+
+
+def test_remove_of_a_link(call: Call, text: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("book.txt")
+    assert call("--no-model", "link").code == 0  # links are followed
+    outcome = call("--no-model", "--rm", "link")
+    assert outcome.code == 3 and "is a symbolic link" in outcome.err and (tmp_path / "link").is_symlink()
+    assert call("--no-model", "--rm", "-f", "link").code == 0
+    assert names(tmp_path) == ["book.txt", "link.lmz"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-c", "-o", "x", "book.txt"], "-o names the output of one file"),
+        (["-o", "x", "book.txt", "book.txt"], "-o names the output of one file"),
+        (["--rm", "-c", "book.txt"], "--rm needs files"),
+        (["--rm", "-o", "-", "book.txt"], "--rm needs files"),
+        (["--rm", "-"], "--rm needs files"),
+        (["--rm"], "--rm needs files"),
+        (["--rm", "--no-verify", "book.txt"], "--rm removes only what was verified"),
+        (["-m", "x", "--no-model", "book.txt"], "-m does not go with --no-model"),
+        (["--nonsense", "book.txt"], "No such option"),
+        (["decompress", "-9", "book.txt"], "No such option"),
+        (["-T", "-1", "book.txt"], "Invalid value"),
+        (["-d", "book.txt"], "book.txt: does not end in .lmz; name the output with -o FILE, or use -c"),
+        (["-o", ".", "book.txt"], ". is a folder"),
+        (["-f", "-o", "book.txt", "book.txt"], "book.txt is the input itself"),
+    ],
+)
+def test_misuse(call: Call, text: Path, tmp_path: Path, words: list[str], message: str) -> None:
+    code, out, err = call(*words)
+    assert (code, out) == (2, b"") and message in err and names(tmp_path) == ["book.txt"]
+
+
+def test_what_is_skipped(call: Call, packed: Path, tmp_path: Path) -> None:
+    assert call("--no-model", ".").code == 3
+    outcome = call("--no-model", "book.txt.lmz")
+    assert outcome.code == 3 and "already has the suffix .lmz" in outcome.err
+    os.mkfifo(tmp_path / "fifo")
+    assert call("--no-model", "fifo").code == 3
+    assert names(tmp_path) == ["book.txt.lmz", "fifo"]
+    assert call("--no-model", "-f", "book.txt.lmz").code == 0
+    assert lmzip.decompress((tmp_path / "book.txt.lmz.lmz").read_bytes()) == packed.read_bytes()
+
+
+def test_several_files_with_bad_ones(call: Call, text: Path, packed: Path, tmp_path: Path) -> None:
+    (tmp_path / "broken.lmz").write_bytes(packed.read_bytes()[:-20])
+    (tmp_path / "other.lmz").write_bytes(packed.read_bytes())
+    outcome = call("decompress", "book.txt.lmz", "broken.lmz", "missing.lmz", "other.lmz")
+    assert outcome.code == 1
+    assert [line.split(":")[1] for line in outcome.err.splitlines()[:3]] == [
+        " book.txt.lmz",
+        " broken.lmz",
+        " missing.lmz",
+    ]
+    assert (tmp_path / "other").read_bytes() == TEXT and "broken" not in names(tmp_path)
+    assert call("-d", "book.txt.lmz", "other.lmz").code == 3
+
+
+def test_worst_of_the_codes() -> None:
+    assert [terminal.worst(codes) for codes in ([0, 3], [3, 2, 0], [2, 4, 3], [0, 4, 1, 2])] == [3, 2, 4, 1]
+
+
+def test_streams_of_several_files(call: Call, text: Path, packed: Path) -> None:
+    outcome = call("--no-model", "-c", "book.txt", "book.txt")
+    assert outcome.code == 0 and outcome.err == "" and lmzip.decompress(outcome.out) == TEXT * 2
+    assert call("-dc", "book.txt.lmz", "book.txt.lmz").out == TEXT * 2
+
+
+def test_control_characters_do_not_reach_the_terminal(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "a\x1b[31m\n\udce4").write_bytes(TEXT)
+    outcome = call("--no-model", "a\x1b[31m\n\udce4")
+    assert outcome.code == 0 and outcome.err.startswith("a?[31m??: ")
+
+
+# Data that is not right
+
+
+def _flipped(data: bytes) -> bytes:
+    return data[:40] + bytes([data[40] ^ 1]) + data[41:]
+
+
+@pytest.mark.parametrize(
+    ("damage", "code", "message"),
+    [
+        (lambda data: data[:-1], 1, "too early"),
+        (lambda data: data[:100], 1, "too early"),
+        (lambda data: data[:5], 1, "too early"),
+        (lambda data: b"", 1, "too early"),
+        (_flipped, 1, "damaged"),
+        (lambda data: TEXT, 1, "not an lmzip file"),
+        (lambda data: data[:4] + b"\x02" + data[5:], 1, "format version 2"),
+        (lambda data: data + b"junk", 1, "after the frame that ends at byte"),
+        (lambda data: data + data[:3], 1, "after the frame that ends at byte"),
+        (lambda data: lmzip.compress(SHORT, model=MODEL), 4, "needs the model mock-bigram"),
+    ],
+    ids=["truncated", "half", "header", "empty", "flipped", "other", "newer", "garbage", "short garbage", "model"],
+)
+def test_bad_data(
+    call: Call, packed: Path, tmp_path: Path, damage: Callable[[bytes], bytes], code: int, message: str
+) -> None:
+    packed.write_bytes(damage(packed.read_bytes()))
+    for words in (["-d"], ["test"], ["decompress", "-f", "-o", "out"]):
+        outcome = call(*words, "book.txt.lmz")
+        assert outcome.code == code and outcome.out == b""
+        assert outcome.err.startswith("lmzip: book.txt.lmz: ") and message in outcome.err
+        assert outcome.err.count("\n") == 1
+    assert names(tmp_path) == ["book.txt.lmz"]
+
+
+def test_output_is_bounded(call: Call, packed: Path, tmp_path: Path) -> None:
+    packed.write_bytes(packed.read_bytes() * 2)
+    assert call("-d", "--max-output", "5999", "book.txt.lmz").code == 1 and names(tmp_path) == ["book.txt.lmz"]
+    assert call("-d", "--max-output", "6000", "book.txt.lmz").code == 0
+    assert (tmp_path / "book.txt").read_bytes() == TEXT * 2
+
+
+def test_frames_longer_than_a_piece(call: Call, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "PIECE", 256)
+    packed.write_bytes(packed.read_bytes() * 3 + lmzip.compress(b"", use_model=False))
+    assert call("-d", "book.txt.lmz").code == 0
+    assert (tmp_path / "book.txt").read_bytes() == TEXT * 3

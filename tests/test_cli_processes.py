@@ -1,0 +1,203 @@
+"""The command line in processes: pipes, signals, a full disk, terminals."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from command import LMZIP, MODEL, NOISE, SHORT, TEXT, Call, names, process
+
+import lmzip
+from lmzip import jobs
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["-t", "book.txt.lmz"], 0), (["-t", "book.txt"], 1), (["--rm"], 2), (["-d", "book.txt.lmz"], 3),
+        (["-t", "book.txt.lmz", "other.lmz"], 4),
+    ],
+)  # fmt: skip
+def test_exit_codes(text: Path, packed: Path, tmp_path: Path, words: list[str], code: int) -> None:
+    (tmp_path / "other.lmz").write_bytes(lmzip.compress(SHORT, model=MODEL))
+    done = process(*words, cwd=tmp_path)
+    assert done.returncode == code and done.stdout == b"" and bool(done.stderr) == bool(code)
+
+
+def test_pipes(tmp_path: Path) -> None:
+    done = process("--no-model", cwd=tmp_path, input=TEXT)
+    assert done.returncode == 0 and done.stderr == b"" and lmzip.decompress(done.stdout) == TEXT
+    done = process("decompress", "-", cwd=tmp_path, input=done.stdout)
+    assert (done.returncode, done.stdout, done.stderr) == (0, TEXT, b"")
+
+
+def test_files_as_standard_input_and_output(tmp_path: Path, text: Path) -> None:
+    with open(text, "rb") as source, open(tmp_path / "out", "wb") as sink:
+        process("--no-model", cwd=tmp_path, input=None, stdin=source, stdout=sink, stderr=None, capture_output=False)
+    assert lmzip.decompress((tmp_path / "out").read_bytes()) == TEXT
+    with open(tmp_path / "out", "rb") as source:
+        done = process("list", "--json", cwd=tmp_path, input=None, stdin=source)
+    assert json.loads(done.stdout)["content_size"] == 3000
+
+
+def test_tar(tmp_path: Path) -> None:
+    (tmp_path / "folder" / "inner").mkdir(parents=True)
+    (tmp_path / "folder" / "inner" / "file").write_bytes(TEXT)
+    program = f"{' '.join(LMZIP)} --no-model"
+    subprocess.run(["tar", "-I", program, "-cf", "folder.tar.lmz", "folder"], cwd=tmp_path, check=True)
+    assert lmzip.decompress((tmp_path / "folder.tar.lmz").read_bytes())[257:262] == b"ustar"
+    (tmp_path / "folder" / "inner" / "file").unlink()
+    done = subprocess.run(
+        ["tar", "-I", program, "-xf", "folder.tar.lmz"], cwd=tmp_path, check=True, capture_output=True
+    )
+    assert (tmp_path / "folder" / "inner" / "file").read_bytes() == TEXT and done.stderr == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    # Shells start background processes with SIGINT ignored, which the child would inherit.
+    code = (
+        f"import signal; signal.signal({int(number)}, signal.SIG_DFL)\n"
+        "from lmzip.cli import main; main(['--no-model', '-1', '-o', 'out.lmz'])"
+    )
+    words = [sys.executable, "-c", code]
+    child = subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdin is not None and child.stderr is not None
+    with child, child.stdin:
+        child.stdin.write(bytes(1 << 20) + b"more")  # a block, which is written, and the pipe stays open
+        child.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not any(path.stat().st_size > 30 for path in tmp_path.iterdir()):
+            assert child.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        child.send_signal(number)
+        assert child.wait(60) == 128 + number
+        assert child.stderr.read() == b""
+    assert names(tmp_path) == []
+
+
+def test_ignored_signals_stay_ignored(call: Call, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(jobs, "decompress_stream", lambda *_: seen.append(signal.getsignal(signal.SIGHUP)))
+    for handler in (signal.SIG_IGN, signal.SIG_DFL):
+        before = signal.signal(signal.SIGHUP, handler)
+        try:
+            assert call("-t", "book.txt.lmz").code == 0
+            assert signal.getsignal(signal.SIGHUP) == handler
+        finally:
+            signal.signal(signal.SIGHUP, before)
+    assert seen[0] == signal.SIG_IGN and callable(seen[1])
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    (tmp_path / "noise").write_bytes(NOISE)
+    (tmp_path / "disk").mkdir()
+    # A disk of three pages, two of which the source takes; it exists for these processes only.
+    mount = "mount -t tmpfs -o size=12k none disk"
+    compress = f"cd disk && cp ../noise . && {shlex.join(LMZIP)} --no-model noise; code=$?; ls -A; exit $code"
+
+    def alone(script: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(["unshare", "--mount", "sh", "-c", script], cwd=tmp_path, capture_output=True)
+
+    if shutil.which("unshare") is None or alone(mount).returncode:
+        pytest.skip("no disk can be mounted here")
+    done = alone(f"{mount} && {compress}")
+    assert (done.returncode, done.stdout) == (1, b"noise\n")
+    assert done.stderr == b"lmzip: noise: noise.lmz: No space left on device\n"
+
+
+def test_full_quota(tmp_path: Path) -> None:
+    (tmp_path / "noise").write_bytes(NOISE)
+    limited = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+        "from lmzip.cli import main; main(['--no-model', 'noise'])"
+    )
+    done = subprocess.run([sys.executable, "-c", limited], cwd=tmp_path, capture_output=True)
+    assert done.returncode == 1 and done.stderr == b"lmzip: noise: noise.lmz: File too large\n"
+    assert names(tmp_path) == ["noise"]
+
+
+def test_full_standard_output(tmp_path: Path) -> None:
+    (tmp_path / "noise").write_bytes(NOISE)
+    with open("/dev/full", "wb") as full:
+        outputs = {"capture_output": False, "stdout": full, "stderr": subprocess.PIPE}
+        done = process("--no-model", "-c", "noise", cwd=tmp_path, **outputs)
+    assert (done.returncode, done.stderr) == (1, b"lmzip: noise: standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("words", [["-dc", "zeros.lmz"], ["list", "-v", "many.lmz"]])
+def test_broken_pipe_is_quiet(tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "zeros.lmz").write_bytes(lmzip.compress(bytes(1 << 20), 1, use_model=False))
+    (tmp_path / "many.lmz").write_bytes(lmzip.compress(b"x", use_model=False) * 2000)
+    child = subprocess.Popen([*LMZIP, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout is not None and child.stderr is not None
+    with child:
+        child.stdout.close()
+        assert child.stderr.read() == b"" and child.wait(60) == 1
+
+
+@pytest.fixture
+def terminal_pair() -> Iterator[tuple[int, int]]:
+    reader, writer = pty.openpty()
+    os.set_blocking(reader, False)
+    termios.tcsetwinsize(writer, (25, 80))
+    yield reader, writer
+    os.close(reader)
+    os.close(writer)
+
+
+def _seen(reader: int) -> bytes:
+    seen = b""
+    try:
+        while data := os.read(reader, 4096):
+            seen += data
+    except BlockingIOError:
+        return seen
+    return seen
+
+
+def test_terminal(tmp_path: Path, text: Path, packed: Path, terminal_pair: tuple[int, int]) -> None:
+    reader, writer = terminal_pair
+
+    def on_terminal(*words: str, **options: object) -> tuple[int, bytes]:
+        done = process(*words, cwd=tmp_path, **{"capture_output": False, "stderr": writer, **options})
+        return done.returncode, _seen(reader)
+
+    code, seen = on_terminal("--no-model", "-c", "book.txt", stdout=writer)
+    assert code == 2 and b"compressed data is not written to a terminal" in seen and b"\xb1LMZ" not in seen
+    code, seen = on_terminal("--no-model", "-cf", "book.txt", stdout=writer)
+    assert code == 0 and b"\xb1LMZ" in seen and b"%|" not in seen
+    code, seen = on_terminal("-d", input=None, stdin=writer)
+    assert code == 2 and b"compressed data is not read from a terminal" in seen
+    code, seen = on_terminal("--no-model", "-f", "book.txt")
+    assert code == 0 and b"book.txt:   0%|" in seen and b" bits/byte)" in seen.splitlines()[-1]
+    code, seen = on_terminal("--no-model", "-fq", "book.txt")
+    assert (code, seen) == (0, b"")
+
+
+def test_torch_is_not_imported_for_nothing(tmp_path: Path, packed: Path) -> None:
+    code = """if True:
+        import sys
+        from lmzip.cli import main
+        codes = []
+        for words in ["--help"], ["--version"], ["list", "-v", "book.txt.lmz"], ["-l", "--json", "book.txt.lmz"]:
+            try:
+                main(words)
+            except SystemExit as end:
+                codes.append(end.code)
+        heavy = {"torch", "numba", "tokenizers", "tqdm", "matplotlib"} & set(sys.modules)
+        sys.exit(f"codes {codes}, imported {heavy}")
+    """
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    assert done.stderr == b"codes [0, 0, 0, 0], imported set()\n"
