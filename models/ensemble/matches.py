@@ -26,6 +26,15 @@ def length_class(length):
     return length if length < 16 else min(15 + (length >> 4), LENGTHS - 1)
 
 
+@inline
+def _common(a, end_a, b, end_b):
+    """Return how many bytes before end_a in a and before end_b in b are the same, at most LONGEST."""
+    length = 0
+    while length < min(LONGEST, end_a, end_b) and a[end_a - 1 - length] == b[end_b - 1 - length]:
+        length += 1
+    return length
+
+
 @kernel
 def find_matches(histories, sizes, matches, index, w):
     """Bring the matches (MATCHES, FIELDS) of window w up to date after a byte.
@@ -50,12 +59,7 @@ def find_matches(histories, sizes, matches, index, w):
             place = index[k, slot]
             if match[LENGTH] == 0 and place >= 0:
                 other, position = place >> _POSITION_BITS, place & ((1 << _POSITION_BITS) - 1)
-                length = 0
-                while (
-                    length < min(LONGEST, position, size)
-                    and histories[other, position - 1 - length] == history[size - 1 - length]
-                ):
-                    length += 1
+                length = _common(history, size, histories[other], position)
                 if length >= least:
                     match[IN_WINDOW], match[POSITION], match[LENGTH] = other, position, length
             index[k, slot] = (w << _POSITION_BITS) | size
