@@ -8,7 +8,9 @@ out, invalid UTF-8 included.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,10 @@ SPLIT_PATTERN = "|".join(
         rf"[{_SPACE}]+",
     ]
 )
+
+_UP_TO_SPACE = re.compile(rf".*[^{_SPACE}](?=[{_SPACE}])".encode(), re.DOTALL)
+
+PIECE = 1 << 17  # bytes or tokens at a time: the library and lists take some 450 bytes for each token
 
 
 class Tokenizer:
@@ -70,13 +76,32 @@ class Tokenizer:
             Provilkov et al. 2020).
         """
         self._bpe.model.dropout = dropout
-        encoding = self._bpe.encode(bytes(data).decode("latin-1"), add_special_tokens=False)
+        data = bytes(data)
+        cuts = [0, *_cuts(data), len(data)]
+        return np.concatenate([self._encode_piece(data[a:b]) for a, b in itertools.pairwise(cuts)])
+
+    def _encode_piece(self, piece: bytes) -> np.ndarray:
+        encoding = self._bpe.encode(piece.decode("latin-1"), add_special_tokens=False)
         return np.array(encoding.ids, dtype=np.int32)
 
     def decode(self, ids: np.ndarray) -> bytes:
         """Join the byte strings of ids."""
         vocabulary = self.vocabulary
-        return b"".join([vocabulary[i] for i in ids.tolist()])
+        pieces = (ids[start : start + PIECE].tolist() for start in range(0, len(ids), PIECE))
+        return b"".join([b"".join([vocabulary[i] for i in piece]) for piece in pieces])
+
+
+def _cuts(data: bytes) -> Iterator[int]:
+    """Yield where to cut data into pieces of at most PIECE bytes.
+
+    If there is such a place, a cut is before white space that follows something else: SPLIT_PATTERN cuts
+    there anyway, so the tokens are those of the whole.
+    """
+    start = 0
+    while len(data) - start > PIECE:
+        found = _UP_TO_SPACE.match(data, start, start + PIECE)
+        start = found.end() if found else start + PIECE
+        yield start
 
 
 def train(samples: Iterable[bytes], size: int) -> Tokenizer:
