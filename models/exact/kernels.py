@@ -41,6 +41,7 @@ MINUS_INFINITY = f32(-np.inf)
 QUANT = f32(ACTIVATION_MAX)
 NORM = f32(NORM_MAX)
 
+NEVER = -(1 << 30)  # before any position that a query sees
 CHUNK = 64  # rows at a time where many are wide: what they need stays in the cache
 
 
@@ -156,25 +157,35 @@ def _rotate(f, cos, sin, turned):
 
 
 @_kernel
-def _softmax(dots, query_scale, key_scale, value_scale, age, window, z, share, weights, factor):
+def _written(count, capacity):
+    """Return the position in each slot after `count` positions, NEVER where none is: int32 (slots,), whole panels."""
+    slots = min(capacity, -(-count // LANES) * LANES)
+    written = np.full(slots, NEVER, i32)
+    for position in range(max(0, count - capacity), count):
+        written[position % capacity] = position
+    return written
+
+
+@_kernel
+def _softmax(dots, query_scale, key_scale, value_scale, written, position, window, z, share, weights, factor):
     """Turn dots (group, slots) int32 of one position's queries into integer weights of the values.
 
-    query_scale: (group,); key_scale, value_scale: (slots,); age: (slots,) int32, how many positions ago a
-    slot was written: those outside 0 .. window - 1 get the weight 0. z, share: float32 scratch (slots,).
-    weights: (group, slots) int16 and factor (group,) float32, the result: what turns the weighted sums
-    of int8 values into float32.
+    query_scale: (group,); key_scale, value_scale: (at least slots,); written: (slots,) int32, the position in
+    each slot: all but the last `window` up to the queries' own get the weight 0. z, share: float32 scratch
+    (slots,). weights: (group, slots) int16 and factor (group,) float32, the result: what turns the
+    weighted sums of int8 values into float32.
     """
-    slots = len(age)
+    slots, position, window = len(written), i32(position), u32(window)
     value_largest = ZERO
     for s in range(slots):
-        value_largest = max(value_largest, value_scale[s] if u32(age[s]) < u32(window) else ZERO)
+        value_largest = max(value_largest, value_scale[s] if u32(position - written[s]) < window else ZERO)
     unit = ONE / value_largest if value_largest > ZERO else ZERO
     for s in range(slots):
         share[s] = min(value_scale[s] * unit, ONE)
     for h in range(dots.shape[0]):
         largest = MINUS_INFINITY
         for s in range(slots):
-            seen = u32(age[s]) < u32(window)
+            seen = u32(position - written[s]) < window
             z[s] = f32(dots[h, s]) * (query_scale[h] * key_scale[s]) if seen else MINUS_INFINITY
             largest = max(largest, z[s])
         total = i32(0)
@@ -187,13 +198,14 @@ def _softmax(dots, query_scale, key_scale, value_scale, age, window, z, share, w
 
 @_kernel
 def _attend(
-    y, scale, weight_scale, q_gain, k_gain, eps, cos, sin, start, window,
+    y, scale, weight_scale, q_gain, k_gain, eps, cos, sin, start, written, window,
     keys, values, key_scale, value_scale, q_out, scale_out,
 ):  # fmt: skip
     """Attend from the `steps` new positions of one window to the last `window` ones.
 
-    y: (steps, at least qkv_rows) int32, the joined product; scale: (steps,); q_out, scale_out: (steps, heads *
-    head_dim) int16 and (steps,), the result. The others: see `attention`, without the batch.
+    y: (steps, at least qkv_rows) int32, the joined product; scale: (steps,). written: (slots,) int32, the position
+    in each slot. q_out, scale_out: (steps, heads * head_dim) int16 and (steps,), the result. The others: see
+    `attention`, without the batch.
     """
     steps = y.shape[0]
     kv_heads, capacity = key_scale.shape
@@ -202,7 +214,8 @@ def _attend(
     heads = len(weight_scale) // dim - 2 * kv_heads
     group = heads // kv_heads
     query_factor = f32(f64(1) / np.sqrt(f64(dim)))
-    f = np.empty((heads + 2 * kv_heads, dim), f32)
+    flat = np.empty(len(weight_scale), f32)
+    f = flat.reshape(-1, dim)
     turned = np.empty(dim, f32)
     rounded = np.empty(dim, i8)
     queries = np.empty((steps, kv_heads, group, dim), i16)
@@ -210,9 +223,9 @@ def _attend(
     for t in range(steps):
         position = start + t
         slot = position % capacity
-        for h in range(f.shape[0]):
-            for i in range(dim):
-                f[h, i] = f32(y[t, h * dim + i]) * (scale[t] * weight_scale[h * dim + i])
+        s = scale[t]
+        for i in range(len(flat)):
+            flat[i] = f32(y[t, i]) * (s * weight_scale[i])
         for h in range(heads + kv_heads):
             if len(q_gain):
                 _norm_head(f[h], q_gain if h < heads else k_gain, eps)
@@ -230,9 +243,7 @@ def _attend(
             for i in range(dim):
                 values[g, i // LANES, slot // 2, 2 * (i % LANES) + slot % 2] = rounded[i]
 
-    last = start + steps - 1
-    slots = min(capacity, (last // LANES + 1) * LANES)
-    age = np.empty(slots, i32)
+    slots = len(written)
     dots = np.empty((group, slots), i32)
     z = np.empty(slots, f32)
     share = np.empty(slots, f32)
@@ -241,12 +252,21 @@ def _attend(
     mixed = _sums(group, values[0])
     out = np.empty((kv_heads, group, dim), f32)
     for t in range(steps):
-        for s in range(slots):
-            newest = last - (last - s) % capacity  # position in the slot, negative: none
-            age[s] = start + t - newest if newest >= 0 else -1
         for g in range(kv_heads):
             product(queries[t, g], keys[g], dots)
-            _softmax(dots, query_scale[t, g], key_scale[g], value_scale[g], age, window, z, share, weights, factor)
+            _softmax(
+                dots,
+                query_scale[t, g],
+                key_scale[g],
+                value_scale[g],
+                written,
+                start + t,
+                window,
+                z,
+                share,
+                weights,
+                factor,
+            )
             product(weights, values[g], mixed)
             for h in range(group):
                 for i in range(dim):
@@ -276,10 +296,11 @@ def attention(
     y = _sums(rows, qkv)
     product(q, qkv, y)
     heads = _left_factor(rows, out)
+    written = _written(start + steps, key_scale.shape[2])
     for b in range(batch):
         first, end = b * steps, (b + 1) * steps
         _attend(
-            y[first:end], scale[first:end], qkv_scale, q_gain, k_gain, eps, cos, sin, start, window,
+            y[first:end], scale[first:end], qkv_scale, q_gain, k_gain, eps, cos, sin, start, written, window,
             keys[b], values[b], key_scale[b], value_scale[b], heads[first:end], scale[first:end],
         )  # fmt: skip
     z = _sums(rows, out)
@@ -293,11 +314,12 @@ def _gate(y, scale, weight_scale, q, scale_out):
     inner = len(weight_scale) // 2
     a = np.empty(inner, f32)
     unit = ONE / OUTPUT_ONE
+    up_scale = weight_scale[inner:]
     for r in range(y.shape[0]):
-        s = scale[r]
+        s, y_up = scale[r], y[r, inner:]
         for i in range(inner):
             g = f32(y[r, i]) * (s * weight_scale[i])
-            up = f32(y[r, inner + i]) * (s * weight_scale[inner + i])
+            up = f32(y_up[i]) * (s * up_scale[i])
             e = f32(_exp_integer(abs(g), OUTPUT_ONE)) * unit
             silu = (g if g > ZERO else g * e) / (ONE + e)
             a[i] = silu * up
@@ -333,27 +355,25 @@ def frequencies(y, scale, weight_scale, out):
     """
     alphabet = out.shape[1]
     room = FREQUENCY_TOTAL - alphabet
-    z = np.empty(alphabet, f32)
-    weights = np.empty(alphabet, i32)
     for r in range(out.shape[0]):
         s = scale[r]
         largest = MINUS_INFINITY
         for i in range(alphabet):
-            z[i] = f32(y[r, i]) * (s * weight_scale[i])
-            largest = max(largest, z[i])
+            largest = max(largest, f32(y[r, i]) * (s * weight_scale[i]))
         total = i64(0)
         for i in range(alphabet):
-            weights[i] = _exp_integer(largest - z[i], OUTPUT_ONE)
-            total += i64(weights[i])
+            weight = _exp_integer(largest - f32(y[r, i]) * (s * weight_scale[i]), OUTPUT_ONE)
+            out[r, i] = weight
+            total += i64(weight)
         # A hair under room / total: the floors can then never add up to more than room.
         share = f64(room) / f64(total) * (f64(1) - f64(2.0**-40))
         used = i32(0)
         for i in range(alphabet):
-            c = i32(f64(weights[i]) * share)
+            c = i32(f64(i32(out[r, i])) * share)
             used = i32(used + c)
             out[r, i] = i32(c + 1)
         best = 0
-        while z[best] != largest:
+        while f32(y[r, best]) * (s * weight_scale[best]) != largest:
             best += 1
         out[r, best] += np.uint32(room - used)
 

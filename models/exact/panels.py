@@ -13,14 +13,24 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 LANES = 32  # columns of a panel
-TILE = 4  # rows of a large tile: its sums fill 8 registers of 512 bits or 16 of 256
 _VECTOR = 16  # sums in one LLVM vector
+
+
+def _tile_rows() -> int:
+    """Return the rows of a large tile: as many as leave registers for more than its sums, a matter of speed only."""
+    try:
+        return 4 if binding.get_host_cpu_features().get("avx512bw") else 2  # 8 of 32 registers, or 8 of 16
+    except RuntimeError:  # llvmlite knows no features of this processor
+        return 2
+
+
+TILE = _tile_rows()
 
 
 def padded(count: int) -> int:
