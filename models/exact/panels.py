@@ -6,6 +6,9 @@ and keeps all sums in registers. LLVM turns its multiplications into `vpmaddwd` 
 and into what other processors have; none of them saturates, so the sums are exact while they fit int32.
 """
 
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, attr-defined"
+# numba infers the types, and its own modules have hardly any hints.
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -13,7 +16,7 @@ from typing import Any
 
 import numba
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import binding, ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
