@@ -168,11 +168,11 @@ def open_model(source: str | Path | None = None, **options: Any) -> tuple[Model,
     return model, ModelInfo(model.id, model.sha256.hex(), model.profile, size, seconds)
 
 
-def lmzip_compressor(level: int, model: Model | None = None, use_model: bool = True) -> Compressor:
+def lmzip_compressor(level: int, model: Model | None = None, method: str = "auto") -> Compressor:
     """Return lmzip at a level. It does not verify while encoding: whoever measures decodes anyway."""
     return Compressor(
         f"lmzip -{level}",
-        lambda data: stream.compress(data, level, model=model, use_model=use_model, verify=False),
+        lambda data: stream.compress(data, level, model=model, method=method, verify=False),
         lambda data: stream.decompress(data, model=model),
     )
 

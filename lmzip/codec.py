@@ -1,31 +1,36 @@
 """One block to one record and back.
 
-A block is coded by the model, by lzma, by zstd, or stored, whichever is smallest. The loops of
-`encode_symbols` and `decode_symbols` mirror each other; reading them side by side is the way to
-understand the format.
+A block is coded by the network, by the ensemble, with the network or without, by lzma, by zstd,
+or stored. `lockstep.py` has the loops.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import lzma
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lmzip import container
-from lmzip.coders import CODER_IDS, CODERS, CoderError, Decoder, Encoder
+from lmzip import container, lockstep
+from lmzip.coders import CODER_IDS, CODERS, FREQUENCY_TOTAL, CoderError
+from lmzip.container import LockstepPlan
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
 from lmzip.models.base import Model, Session
+from lmzip.models.ensemble.numbers import HISTORY_LIMIT
+from lmzip.models.ensemble.records import find_record
+from lmzip.models.ensemble.tree import Tree, make_tree
+
+if TYPE_CHECKING:
+    from lmzip.models.ensemble.ensemble import Ensemble
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
-
-CALL_ROWS = 2048  # predictions that the encoder asks for at a time
 
 # The dictionary size is format: the decoder must have as much. How lzma looks at its input (bits of
 # the literal before, of the position for literals, of the position) stands in the LZMA2 chunks, so
@@ -39,8 +44,13 @@ _ZSTD_OPTIONS: dict[int, int] = {
     zstd.CompressionParameter.content_size_flag: 0,  # the record has it
 }
 
+_SAMPLE = 1 << 11  # bytes; what a block is like is judged by pieces of this size
+
 # Called with the number of bytes of a block that are done, now and then, never with fewer than before.
 Progress = Callable[[float], None]
+
+
+METHODS = ("auto", "ensemble", "adaptive", "model", "general")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +63,7 @@ class Level:
     block_size: int
     window_size: int
     max_windows: int
+    method: str = "ensemble"
 
     def windows(self, size: int) -> int:
         """Return the number of windows for a block of `size` bytes: of nothing else."""
@@ -60,10 +71,10 @@ class Level:
 
 
 LEVELS = {
-    1: Level(1 << 20, 2048, 512),
-    2: Level(1 << 20, 3072, 512),
-    3: Level(1 << 21, 4096, 512),
-    4: Level(1 << 22, 6144, 256),
+    1: Level(1 << 20, 2048, 256, "adaptive"),
+    2: Level(1 << 21, 4096, 256, "adaptive"),
+    3: Level(1 << 22, 8192, 128, "adaptive"),
+    4: Level(1 << 21, 4096, 256),
     5: Level(1 << 22, 8192, 256),
     6: Level(1 << 22, 12288, 128),
     7: Level(1 << 22, 24576, 96),
@@ -75,22 +86,36 @@ DEFAULT_LEVEL = 6
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How to encode: everything here can be seen in the bytes, except `verify`."""
+    """How to code blocks.
+
+    method: `ensemble`, `adaptive` (the ensemble without a network), `model` (the network alone),
+    `general` (lzma and zstd alone), or `auto`: as the level says, but without the network where it
+    does not know such data.
+    verify: decode every block again before it is given out.
+    """
 
     level: int = DEFAULT_LEVEL
     coder: str = "range"
     verify: bool = True
+    method: str = "auto"
 
     def __post_init__(self) -> None:
         if self.level not in LEVELS:
             raise ValueError(f"level must be 1 to 9, not {self.level!r}")
         if self.coder not in CODER_IDS:
             raise ValueError(f"coder must be one of {', '.join(CODER_IDS)}, not {self.coder!r}")
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
 
     @property
     def plan(self) -> Level:
         """The window plan of the level."""
         return LEVELS[self.level]
+
+    @property
+    def wants_model(self) -> bool:
+        """Whether a model may be used."""
+        return (self.plan.method if self.method == "auto" else self.method) in ("ensemble", "model")
 
 
 def encode_block(
@@ -98,24 +123,56 @@ def encode_block(
 ) -> tuple[int, bytes]:
     """Return (record type, payload): the smallest there is. data must not be empty.
 
-    model: None tries no model. file_start: the block is the first of its file.
+    model: None for none. file_start: the block is the first of its file.
     progress: with options.verify, bytes that are coded and not yet compared count half.
     Raises LMZError where a block does not decode to itself again (options.verify).
     """
-    candidates = [
-        (container.STORED, data),
-        (container.ZSTD, zstd.compress(data, options=_ZSTD_OPTIONS)),
-        (container.LZMA, _encode_lzma(data)),
-    ]
-    type_, payload = min(candidates, key=lambda candidate: len(candidate[1]))
-    if model is not None:
-        report = _half(progress, 0) if options.verify else progress
-        coded = _encode_with_model(data, model, file_start, options, len(payload), report)
-        if coded is not None and len(coded) < len(payload):
-            type_, payload = container.MODEL, coded
+    type_, payload = container.STORED, data
+    if not _looks_random(data):
+        packed = [(container.ZSTD, zstd.compress(data, options=_ZSTD_OPTIONS)), (container.LZMA, _encode_lzma(data))]
+        type_, payload = min([(type_, payload), *packed], key=lambda candidate: len(candidate[1]))
+        lockstep_type = _lockstep_type(data, model, options)
+        if lockstep_type is not None:
+            report = _half(progress, 0) if options.verify else progress
+            coded = _encode_in_lockstep(lockstep_type, data, model, file_start, options, len(payload), report)
+            if coded is not None and len(coded) < len(payload):
+                type_, payload = lockstep_type, coded
     if options.verify:
         _verify(type_, payload, data, model, _half(progress, len(data)))
     return type_, payload
+
+
+def _looks_random(data: bytes) -> bool:
+    """Whether samples of the data are as even as noise: compressed or encrypted already."""
+    samples = [data[start : start + _SAMPLE] for start in np.linspace(0, max(len(data) - _SAMPLE, 0), 8).astype(int)]
+    joined = b"".join(samples)
+    return len(joined) >= 8 * _SAMPLE and len(zstd.compress(joined, 3)) >= len(joined)
+
+
+def _lockstep_type(data: bytes, model: Model | None, options: Options) -> int | None:
+    """Return the type of lockstep block to try, None for none."""
+    method = options.plan.method if options.method == "auto" else options.method
+    if method == "general":
+        return None
+    if model is None or method == "adaptive" or (options.method == "auto" and not _network_helps(data, model)):
+        return container.ADAPTIVE
+    return container.MODEL if method == "model" else container.ENSEMBLE
+
+
+def _network_helps(data: bytes, model: Model) -> bool:
+    """Whether the network alone needs clearly fewer bits for samples of the data than their bytes' frequencies do."""
+    size = min(len(data), _SAMPLE)
+    starts = np.linspace(0, len(data) - size, 4 if len(data) > 8 * _SAMPLE else 1).astype(int)
+    pieces = [data[start : start + size] for start in starts]
+    cut = [model.encode(piece) for piece in pieces]
+    steps = min(min(len(symbols) for symbols in cut), _SAMPLE // 4)
+    table = np.stack([symbols[:steps] for symbols in cut])
+    frequencies = model.begin(len(table), False, steps).prefill(table)
+    chosen = np.take_along_axis(frequencies, table.T[:, :, None].astype(np.int64), axis=2)
+    bits = -np.log2(chosen / FREQUENCY_TOTAL).sum() / model.tree.length[table].sum()
+    counts = np.bincount(np.frombuffer(b"".join(pieces), np.uint8), minlength=256)
+    shares = counts[counts > 0] / counts.sum()
+    return bool(bits < 0.9 * -(shares * np.log2(shares)).sum())
 
 
 def _half(progress: Progress | None, before: int) -> Progress | None:
@@ -151,124 +208,104 @@ def decode_payload(
         data = _decode_zstd(payload, raw_size, what)
     elif type_ == container.LZMA:
         data = _decode_lzma(payload, raw_size, what)
+    elif type_ == container.ADAPTIVE:
+        data = _decode_in_lockstep(type_, payload, raw_size, None, what, progress)
     elif model is None:
         raise CorruptError(f"{what}: no model definition came before it")
     else:
-        data = _decode_with_model(payload, raw_size, model, what, progress)
+        data = _decode_in_lockstep(type_, payload, raw_size, model, what, progress)
     if len(data) != raw_size:
         raise CorruptError(f"{what}: {len(data)} bytes where {raw_size} were declared")
     return data
 
 
-def encode_symbols(
-    session: Session, symbols: NDArray[np.int32], windows: int, encoder: Encoder, limit: int,
-    progress: Callable[[int], None],
+def _encode_in_lockstep(
+    type_: int, data: bytes, model: Model | None, file_start: bool, options: Options, limit: int,
+    progress: Progress | None,
 ) -> bytes | None:  # fmt: skip
-    """Code a block's symbols; None as soon as the code will clearly not stay under `limit` bytes."""
-    table, steps, last_windows = _in_windows(symbols, windows)
-    stride = _stride(windows)
-    for start in range(0, steps, stride):
-        chunk = table[:, start : start + stride]
-        predictions = session.prefill(chunk)
-        for step, frequencies in enumerate(predictions, start):
-            coded = windows if step < steps - 1 else last_windows
-            encoder.encode_symbols(np.ascontiguousarray(table[:coded, step]), frequencies[:coded])
-        done = min(steps, start + stride)
-        if _hopeless(encoder.size, limit, done, steps, windows):
-            return None
-        progress(min(len(symbols), done * windows))
-    return encoder.finish()
+    """Return the payload of a block of a lockstep type; None where it would not stay under `limit` bytes."""
+    model = None if type_ == container.ADAPTIVE else model
+    symbols = np.frombuffer(data, np.uint8).astype(np.int32) if model is None else model.encode(data)
+    record = 0 if type_ == container.MODEL else find_record(data)
+    windows = _windows_for(symbols, data, model, options)
+    plan = LockstepPlan(len(symbols), windows, CODER_IDS[options.coder], file_start, record)
+    encoder = CODERS[plan.coder][0]()
 
+    def watch(done: int, size: int) -> None:
+        if size >= limit:
+            raise lockstep.TooLong
+        if progress is not None:
+            progress(done * len(data) / len(symbols))
 
-def decode_symbols(
-    session: Session, decoder: Decoder, count: int, windows: int, progress: Callable[[int], None]
-) -> NDArray[np.int32]:
-    """Decode what encode_symbols coded. Raises CoderError where the code is impossible."""
-    steps, last_windows = _steps(count, windows)
-    table = np.zeros((steps, windows), np.int32)
-    for step in range(steps):
-        frequencies = session.predict()
-        coded = windows if step < steps - 1 else last_windows
-        table[step, :coded] = decoder.decode_symbols(frequencies[:coded])
-        session.update(table[step])
-        progress(min(count, (step + 1) * windows))
-    decoder.finish()
-    return _out_of_windows(table.T, count)
-
-
-def _steps(count: int, windows: int) -> tuple[int, int]:
-    """Return the steps of the longest window, and how many windows are that long."""
-    steps = -(-count // windows)
-    return steps, count - windows * (steps - 1)
-
-
-def _in_windows(symbols: NDArray[np.int32], windows: int) -> tuple[NDArray[np.int32], int, int]:
-    """Cut symbols into windows (windows, steps): the first last_windows full, the others one shorter."""
-    steps, last_windows = _steps(len(symbols), windows)
-    table = np.zeros((windows, steps), np.int32)
-    full = last_windows * steps
-    table[:last_windows] = symbols[:full].reshape(last_windows, steps)
-    table[last_windows:, : steps - 1] = symbols[full:].reshape(windows - last_windows, steps - 1)
-    return table, steps, last_windows
-
-
-def _out_of_windows(table: NDArray[np.int32], count: int) -> NDArray[np.int32]:
-    """Join the windows again."""
-    windows, steps = table.shape
-    _, last_windows = _steps(count, windows)
-    return np.concatenate((table[:last_windows].reshape(-1), table[last_windows:, : steps - 1].reshape(-1)))
-
-
-def _stride(windows: int) -> int:
-    return max(1, min(CALL_ROWS // windows, 64))
-
-
-def _hopeless(size: int, limit: int, done: int, steps: int, windows: int) -> bool:
-    """Whether `size` bytes after `done` of `steps` steps will not end under limit.
-
-    Windows begin without knowledge, so the first steps are the dearest; few symbols tell little.
-    """
-    if size >= limit:
-        return True
-    slack = 2.0 if done < 128 else 1.35 if done < 512 else 1.1 if done < 2048 else 1.03
-    return done * windows >= 4096 and size * steps > slack * limit * done
-
-
-def _encode_with_model(
-    data: bytes, model: Model, file_start: bool, options: Options, limit: int, progress: Progress | None
-) -> bytes | None:
-    symbols = model.encode(data)
-    windows = min(options.plan.windows(len(data)), len(symbols))
-    session = model.begin(windows, file_start, _stride(windows))
-    report = _in_bytes(progress, len(data) / len(symbols))
-    coder = CODER_IDS[options.coder]
-    code = encode_symbols(session, symbols, windows, CODERS[coder][0](), limit, report)
-    if code is None:
+    try:
+        if type_ == container.MODEL and model is not None:
+            session = model.begin(windows, file_start, lockstep.stride(windows))
+            lockstep.encode_symbols(session, symbols, windows, encoder, watch)
+        else:
+            ensemble, sessions = _begin(plan, len(data), model, lockstep.stride(windows))
+            lockstep.encode_decisions(ensemble, sessions, symbols, windows, encoder, watch)
+    except lockstep.TooLong:
         return None
-    return container.create_model_payload(len(symbols), windows, coder, file_start, code)
+    return container.create_lockstep_payload(type_, plan) + encoder.finish()
 
 
-def _decode_with_model(payload: bytes, raw_size: int, model: Model, what: str, progress: Progress | None) -> bytes:
-    plan = container.parse_model_payload(payload, raw_size)
+def _decode_in_lockstep(
+    type_: int, payload: bytes, raw_size: int, model: Model | None, what: str, progress: Progress | None
+) -> bytes:
+    plan, start = container.parse_lockstep_payload(type_, payload, raw_size)
     if plan.coder not in CODERS:
         raise UnsupportedError(f"{what}: coder {plan.coder} is of a newer lmzip")
-    session = model.begin(plan.windows, plan.file_start)
-    report = _in_bytes(progress, raw_size / plan.symbols)
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(done * raw_size / plan.symbols)
+
     try:
-        decoder = CODERS[plan.coder][1](payload[plan.start :])
-        symbols = decode_symbols(session, decoder, plan.symbols, plan.windows, report)
-    except CoderError as error:
-        raise CorruptError(f"{what}: {error}") from error
-    try:
+        decoder = CODERS[plan.coder][1](payload[start:])
+        if type_ == container.MODEL and model is not None:
+            session = model.begin(plan.windows, plan.file_start)
+            symbols = lockstep.decode_symbols(session, decoder, plan.symbols, plan.windows, report)
+        else:
+            ensemble, sessions = _begin(plan, raw_size, model, 1)
+            symbols = lockstep.decode_decisions(ensemble, sessions, decoder, plan.symbols, plan.windows, report)
+        decoder.finish()
+        if model is None:
+            return symbols.astype(np.uint8).tobytes()
         return model.decode(symbols, raw_size)
-    except ValueError as error:
+    except (CoderError, ValueError) as error:
         raise CorruptError(f"{what}: {error}") from error
 
 
-def _in_bytes(progress: Progress | None, bytes_per_symbol: float) -> Callable[[int], None]:
-    if progress is None:
-        return lambda symbols: None
-    return lambda symbols: progress(symbols * bytes_per_symbol)
+def _begin(
+    plan: LockstepPlan, size: int, model: Model | None, steps: int
+) -> tuple[Ensemble, list[Session] | list[lockstep.Alone]]:
+    """Return the ensemble of a block, and a session of the network for each cohort of its windows."""
+    from lmzip.models.ensemble.ensemble import Ensemble  # numba takes its time
+
+    parts = lockstep.cohorts(plan.windows)
+    if model is None:
+        return Ensemble(_byte_tree(), plan.windows, size, plan.record, False), [lockstep.Alone() for _ in parts]
+    sessions = [model.begin(len(part), plan.file_start and part.start == 0, steps) for part in parts]
+    return Ensemble(model.tree, plan.windows, size, plan.record, True), sessions
+
+
+@functools.cache
+def _byte_tree() -> Tree:
+    """Return the tree of blocks without a network, whose symbols are bytes."""
+    return make_tree([bytes([byte]) for byte in range(256)])
+
+
+def _windows_for(symbols: lockstep.Symbols, data: bytes, model: Model | None, options: Options) -> int:
+    """Return the number of windows: the level's, or fewer where one would be much longer than the others."""
+    windows = min(options.plan.windows(len(data)), len(symbols))
+    if model is None:
+        return windows
+    while windows > 1:
+        longest = model.tree.length[lockstep.cut(symbols, windows)].sum(axis=1).max()
+        if windows * longest <= HISTORY_LIMIT * len(data):
+            break
+        windows //= 2
+    return windows
 
 
 def _decode_zstd(payload: bytes, raw_size: int, what: str) -> bytes:

@@ -18,17 +18,22 @@ END_MAGIC = b"ZML\xb1"
 VERSION = 1
 
 # Record types. Those below 0x40 must be understood; unknown ones above are skipped.
-STORED, ZSTD, LZMA, MODEL = 0x01, 0x02, 0x03, 0x04
+STORED, ZSTD, LZMA, MODEL, ENSEMBLE, ADAPTIVE = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 MODEL_DEFINITION = 0x10
 INDEX = 0x20
 FIRST_SKIPPABLE = 0x40
-DATA_TYPES = {STORED: "stored", ZSTD: "zstd", LZMA: "lzma", MODEL: "model"}
+DATA_TYPES = {
+    STORED: "stored", ZSTD: "zstd", LZMA: "lzma", MODEL: "model", ENSEMBLE: "ensemble", ADAPTIVE: "adaptive"
+}  # fmt: skip
+LOCKSTEP_TYPES = (MODEL, ENSEMBLE, ADAPTIVE)
+MODEL_TYPES = (MODEL, ENSEMBLE)  # these need a model
 
 MAX_BLOCK_SIZE = 1 << 26
 MAX_DEFINITION_SIZE = 1 << 12
 MAX_SKIPPABLE_SIZE = 1 << 24
 MAX_INDEX_SIZE = 1 << 22
 MAX_WINDOWS = 1 << 10  # a model keeps memory for each
+MAX_RECORD = 1 << 16
 FOOTER_SIZE = 8
 
 
@@ -70,14 +75,17 @@ class ModelDefinition:
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelPayload:
-    """How the payload of a model block is to be decoded; `start` is where the code begins."""
+class LockstepPlan:
+    """How the symbols of a block stand in its code.
+
+    record: length in bytes of the records that the data consists of, 0 for none.
+    """
 
     symbols: int
     windows: int
     coder: int
     file_start: bool
-    start: int
+    record: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,20 +249,25 @@ def parse_model_definition(payload: bytes) -> ModelDefinition:
     return ModelDefinition(model_id, take(payload, offset, 32, what), profile)
 
 
-def create_model_payload(symbols: int, windows: int, coder: int, file_start: bool, code: bytes) -> bytes:
-    """Return the payload of a MODEL record."""
-    return create_varint(symbols) + create_varint(windows) + bytes([coder, int(file_start)]) + code
+def create_lockstep_payload(type_: int, plan: LockstepPlan) -> bytes:
+    """Return the payload of a block of LOCKSTEP_TYPES up to its code."""
+    head = create_varint(plan.symbols) + create_varint(plan.windows) + bytes([plan.coder, int(plan.file_start)])
+    return head if type_ == MODEL else head + create_varint(plan.record)
 
 
-def parse_model_payload(payload: bytes, raw_size: int) -> ModelPayload:
-    """Read the parameters of a MODEL record; every symbol stands for at least one byte of raw_size."""
-    what = "model payload"
+def parse_lockstep_payload(type_: int, payload: bytes, raw_size: int) -> tuple[LockstepPlan, int]:
+    """Read the payload up to its code; every symbol stands for at least one byte of raw_size."""
+    what = f"{DATA_TYPES[type_]} payload"
     symbols, offset = parse_varint(payload, 0, raw_size, f"{what}: symbols")
     windows, offset = parse_varint(payload, offset, min(symbols, MAX_WINDOWS), f"{what}: windows")
     coder, flags = take(payload, offset, 2, what)
+    offset += 2
     if windows == 0 or flags > 1:
         raise CorruptError(f"{what}: {windows} windows, flags {flags:#04x}")
-    return ModelPayload(symbols, windows, coder, bool(flags), offset + 2)
+    record = 0
+    if type_ != MODEL:
+        record, offset = parse_varint(payload, offset, MAX_RECORD, f"{what}: record length")
+    return LockstepPlan(symbols, windows, coder, bool(flags), record), offset
 
 
 def create_end(index: Index) -> bytes:

@@ -168,7 +168,7 @@ class _Reader(io.RawIOBase):
         payload, _ = container.parse_payload(record, offset, header)
         if header.raw_size != block.raw_size:
             raise CorruptError("index: it does not describe the blocks before it")
-        if header.type == container.MODEL and block.definition is not None:
+        if header.type in container.MODEL_TYPES and block.definition is not None:
             whole = _read_at(self._file, block.definition, block.offset - block.definition)
             definition_header, offset = container.parse_record_header(whole, 0, size)
             definition, _ = container.parse_payload(whole, offset, definition_header)
@@ -185,13 +185,13 @@ class LMZFile(io.BufferedIOBase):
 
     def __init__(
         self, file: str | bytes | os.PathLike[Any] | IO[bytes], mode: str = "r", *, level: int | None = None,
-        model: Model | None = None, use_model: bool = True, coder: str = "range", verify: bool = True,
+        model: Model | None = None, method: str = "auto", coder: str = "range", verify: bool = True,
         threads: int | None = None, backend: str | None = None, notify: Callable[[str], None] | None = None,
         content_size: int | None = None, progress: Progress | None = None,
     ) -> None:  # fmt: skip
         """file: a path, or a binary file object that stays open when this one closes.
 
-        mode: r, w, x or a, with or without b. level, use_model, coder, verify, content_size: for
+        mode: r, w, x or a, with or without b. level, method, coder, verify, content_size: for
         writing, see LMZCompressor. threads, backend, notify: for loading the model that a file to
         be read names, see LMZDecompressor. progress: called with the uncompressed bytes done.
         """
@@ -212,7 +212,7 @@ class LMZFile(io.BufferedIOBase):
         if self._writing:
             self._written = 0
             self._compressor = LMZCompressor(
-                6 if level is None else level, model=model, use_model=use_model, coder=coder, verify=verify,
+                6 if level is None else level, model=model, method=method, coder=coder, verify=verify,
                 content_size=content_size, progress=progress,
             )  # fmt: skip
         else:

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from lmzip import library, paths
-from lmzip.codec import DEFAULT_LEVEL, LEVELS
+from lmzip.codec import DEFAULT_LEVEL, Options
 from lmzip.errors import CorruptError, LMZError
 from lmzip.paths import STANDARD, MisuseError, Sink, Source
 from lmzip.stream import LMZCompressor, LMZDecompressor, get_frame_info
@@ -38,7 +38,7 @@ class Request:
     level: int | None = None
     coder: str = "range"
     no_verify: bool = False
-    no_model: bool = False
+    method: str = "auto"
     max_output: int | None = None
 
     def __post_init__(self) -> None:
@@ -48,8 +48,13 @@ class Request:
             raise MisuseError("--rm needs files: a pipe cannot tell that all of it was stored")
         if self.remove and self.no_verify:
             raise MisuseError("--rm removes only what was verified; it does not go with --no-verify")
-        if self.model is not None and self.no_model:
-            raise MisuseError("-m does not go with --no-model")
+        if self.model is not None and not self.options.wants_model:
+            raise MisuseError(f"-m does not go with -{self.options.level} --method {self.method}: no model is used")
+
+    @property
+    def options(self) -> Options:
+        """How to code blocks."""
+        return Options(self.level or DEFAULT_LEVEL, self.coder, not self.no_verify, self.method)
 
     @property
     def loading(self) -> dict[str, Any]:
@@ -137,16 +142,16 @@ def _sink(command: str, source: Source, request: Request, to_stdout: bool) -> Si
 
 def compress_stream(source: Source, sink: Sink, request: Request) -> None:
     """Compress what is left of a source into one frame, a block at a time."""
-    model = None if request.no_model else library.load_model(request.model, **request.loading)
+    options = request.options
+    model = library.load_model(request.model, **request.loading) if options.wants_model else None
     piece = source.read(PIECE)
     # Some files, those in /proc for instance, say that they are empty and are not.
     size = len(piece) if len(piece) < PIECE else source.size or None
-    level = request.level or DEFAULT_LEVEL
-    block_size = LEVELS[level].block_size
+    block_size = options.plan.block_size
     shown = not (request.quiet or sink.is_terminal)
     with Progress(source.name, size, shown) as progress:
         compressor = LMZCompressor(
-            level, model=model, use_model=not request.no_model, coder=request.coder, verify=not request.no_verify,
+            options.level, model=model, method=options.method, coder=options.coder, verify=options.verify,
             content_size=size, progress=progress.tick,
         )  # fmt: skip
         while piece:

@@ -87,8 +87,9 @@ def _read_frame(file: IO[bytes], frame_offset: int, frame_start: int) -> ListedF
         elif record.is_data:
             method = container.DATA_TYPES[record.type]
             block = ListedBlock(offset, size, start, record.raw_size, method)
-            if record.type == container.MODEL:
-                block = _with_model(block, head[payload_start:], models[-1].id if models else None)
+            if record.type in container.LOCKSTEP_TYPES:
+                needs_model = record.type in container.MODEL_TYPES and models
+                block = _with_plan(block, record.type, head[payload_start:], models[-1].id if needs_model else None)
             blocks.append(block)
             start += record.raw_size
         records.append((size, record.raw_size))
@@ -105,8 +106,8 @@ def _read_frame(file: IO[bytes], frame_offset: int, frame_start: int) -> ListedF
     )  # fmt: skip
 
 
-def _with_model(block: ListedBlock, payload: bytes, model: str | None) -> ListedBlock:
-    plan = container.parse_model_payload(payload, block.content_size)
+def _with_plan(block: ListedBlock, type_: int, payload: bytes, model: str | None) -> ListedBlock:
+    plan, _ = container.parse_lockstep_payload(type_, payload, block.content_size)
     coder = next((name for name, number in CODER_IDS.items() if number == plan.coder), str(plan.coder))
     return dataclasses.replace(block, model=model, symbols=plan.symbols, windows=plan.windows, coder=coder)
 
@@ -132,7 +133,7 @@ def as_json(name: str, size: int, frames: list[ListedFrame]) -> dict[str, Any]:
         offset, size, content_size, level, block_size, sha256 (of the content), models, blocks.
     models: a list of id, sha256, profile. blocks: a list of
         offset, size (in the file), start, content_size (in the content of all frames),
-        method (`stored`, `zstd`, `lzma`, `model`), and for model blocks, null elsewhere:
+        method (`stored`, `zstd`, `lzma`, `model`, `ensemble`, `adaptive`), and, null where a method has none:
         model (its id), symbols, windows, coder (`range`, `rans`).
     Where the file cannot be listed: file, error (a message), exit_code. Keys may be added, none will go.
     """
@@ -150,7 +151,8 @@ def as_json(name: str, size: int, frames: list[ListedFrame]) -> dict[str, Any]:
 def as_row(name: str, size: int, frames: list[ListedFrame]) -> list[object]:
     """Return the line of the table for a file."""
     content = sum(frame.content_size for frame in frames)
-    models = dict.fromkeys(block.model or "?" for frame in frames for block in frame.blocks if block.method == "model")
+    needing = {container.DATA_TYPES[type_] for type_ in container.MODEL_TYPES}
+    models = dict.fromkeys(b.model or "?" for frame in frames for b in frame.blocks if b.method in needing)
     levels = dict.fromkeys(str(frame.level) for frame in frames)
     return [
         len(frames), sum(len(frame.blocks) for frame in frames), size_text(size), size_text(content),
@@ -166,7 +168,7 @@ def block_table(frames: list[ListedFrame]) -> str:
             [
                 i, f"{b.offset:,}", f"{b.size:,}", f"{b.start:,}", f"{b.content_size:,}",
                 ratio_text(b.size, b.content_size), b.windows or "-",
-                f"{b.method} ({b.model}, {b.coder})" if b.method == "model" else b.method,
+                f"{b.method} ({', '.join(filter(None, (b.model, b.coder)))})" if b.coder else b.method,
             ]
             for b in frame.blocks
         ]  # fmt: skip

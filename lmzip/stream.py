@@ -27,17 +27,17 @@ class LMZCompressor:
     """
 
     def __init__(
-        self, level: int = 6, *, model: Model | None = None, use_model: bool = True, coder: str = "range",
+        self, level: int = 6, *, model: Model | None = None, method: str = "auto", coder: str = "range",
         verify: bool = True, content_size: int | None = None, progress: Progress | None = None,
     ) -> None:  # fmt: skip
-        """level: 1 (fast decoding) to 9 (small). model: None for the default one.
+        """level: 1 (fast) to 9 (small). model: None for the default one.
 
-        use_model: False leaves the model out and codes every block by lzma or zstd, or stores it.
+        method: what to try, see Options; at `auto`, levels 1 to 3 need no model.
         coder: `range` or `rans`. verify: decode every block again before it is given out.
         content_size: size of the whole input where it is known; recorded, and checked at `flush`.
         """
-        self._options = Options(level, coder, verify)
-        self._model, self._use_model = model, use_model
+        self._options = Options(level, coder, verify, method)
+        self._model = model
         self._content_size, self._progress = content_size, progress
         self._pending = bytearray()
         self._records: list[tuple[int, int]] = []
@@ -81,14 +81,14 @@ class LMZCompressor:
         return header
 
     def _block(self, data: bytes) -> bytes:
-        if self._use_model and self._model is None:
+        if self._options.wants_model and self._model is None:
             self._model = load_model()
-        model = self._model if self._use_model else None
+        model = self._model if self._options.wants_model else None
         done, report = self._done, self._progress
         tick = None if report is None else lambda amount: report(done + int(amount))
         type_, payload = encode_block(data, model, done == 0, self._options, tick)
         out = b""
-        if type_ == container.MODEL and not self._defined and model is not None:
+        if type_ in container.MODEL_TYPES and not self._defined and model is not None:
             definition = ModelDefinition(model.id, model.sha256, model.profile)
             out = self._record(container.MODEL_DEFINITION, container.create_model_definition(definition))
             self._defined = True

@@ -7,6 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lmzip.models.ensemble.tree import Tree
+
 
 class Session(Protocol):
     """A model at work on one block: its windows advance in lockstep, one symbol a step."""
@@ -38,6 +40,10 @@ class Model(Protocol):
     sha256: bytes
     profile: str
     alphabet: int
+
+    @property
+    def tree(self) -> Tree:
+        """Return the decisions that spell a symbol, for the ensemble."""
 
     def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
         """Cut data into symbols."""

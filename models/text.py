@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import itertools
 import json
 import os
@@ -15,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from lmzip.models.bundle import fingerprint
+from lmzip.models.ensemble.tree import Tree, make_tree
 from lmzip.models.exact import arithmetic
 from lmzip.models.exact.backends import make_engine
 from lmzip.models.exact.config import NetworkConfig
@@ -45,6 +47,11 @@ class TextModel:
         self._token_sizes = np.array([len(token) for token in tokenizer.vocabulary], np.int64)
         self.threads = threads or _processors()
         self._pool = _worker_pool(self.threads)
+
+    @functools.cached_property
+    def tree(self) -> Tree:
+        """See Model.tree."""
+        return make_tree(self.tokenizer.vocabulary)
 
     def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
         """See Model.encode."""

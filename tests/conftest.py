@@ -88,5 +88,5 @@ def text(tmp_path: Path) -> Path:
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
     path = tmp_path / "book.txt.lmz"
-    path.write_bytes(lmzip.compress(TEXT, use_model=False))
+    path.write_bytes(lmzip.compress(TEXT, method="general"))
     return path

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lmzip.models.ensemble.tree import Tree, make_tree
 
 TOTAL = 1 << 24
 
@@ -40,6 +43,10 @@ class MockModel:
         assert table.shape == (256, 256) and (table.sum(axis=1, dtype=np.int64) == TOTAL).all()
         self.table, self.id = table, f"mock-{name}"
         self.sha256 = hashlib.sha256(table.tobytes()).digest()
+
+    @functools.cached_property
+    def tree(self) -> Tree:
+        return make_tree([bytes([byte]) for byte in range(256)])
 
     def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
         return np.frombuffer(data, np.uint8).astype(np.int32)

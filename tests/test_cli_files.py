@@ -19,7 +19,7 @@ from lmzip import jobs, paths, terminal
 def test_round_trip_keeps_mode_time_and_source(call: Call, text: Path, tmp_path: Path) -> None:
     text.chmod(0o640)
     os.utime(text, ns=(1, 1_500_000_000_987_654_321))
-    assert call("compress", "--no-model", "book.txt").code == 0
+    assert call("compress", "--method", "general", "book.txt").code == 0
     assert names(tmp_path) == ["book.txt", "book.txt.lmz"]
     text.rename(tmp_path / "first")
     assert call("decompress", "book.txt.lmz").code == 0
@@ -32,7 +32,7 @@ def test_round_trip_keeps_mode_time_and_source(call: Call, text: Path, tmp_path:
 @pytest.mark.parametrize("content", [b"", b"x", NOISE, bytes(70_000)], ids=["empty", "one", "noise", "zeros"])
 def test_any_content(call: Call, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "f").write_bytes(content)
-    assert call("--no-model", "f").code == 0
+    assert call("--method", "general", "f").code == 0
     assert lmzip.get_frame_info((tmp_path / "f.lmz").read_bytes()).content_size == len(content)
     assert call("-d", "f.lmz", "-o", "g").code == 0
     assert (tmp_path / "g").read_bytes() == content
@@ -40,7 +40,7 @@ def test_any_content(call: Call, tmp_path: Path, content: bytes) -> None:
 
 def test_file_that_says_it_is_empty_and_is_not(call: Call) -> None:
     assert os.stat("/proc/self/status").st_size == 0
-    outcome = call("--no-model", "-c", "/proc/self/status")
+    outcome = call("--method", "general", "-c", "/proc/self/status")
     assert outcome.code == 0 and b"VmPeak" in lmzip.decompress(outcome.out)
 
 
@@ -62,7 +62,7 @@ def test_file_that_changes_meanwhile(
     monkeypatch.setattr(paths.Source, "read", read_and_change)
     if change == "shorter":  # so that what was read ahead does not hide it
         monkeypatch.setattr("builtins.open", lambda *args, **options: _open(*args, **{**options, "buffering": 0}))
-    outcome = call("--no-model", "--rm", "book.txt")
+    outcome = call("--method", "general", "--rm", "book.txt")
     assert outcome.code == 1 and "changed while it was read: it had 3,000 bytes, then" in outcome.err
     assert names(tmp_path) == ["book.txt"]
 
@@ -72,10 +72,10 @@ _open = open
 
 def test_existing_target(call: Call, text: Path, packed: Path) -> None:
     packed.write_bytes(b"something else")
-    outcome = call("--no-model", "book.txt")
+    outcome = call("--method", "general", "book.txt")
     assert outcome == (3, b"", "lmzip: book.txt: book.txt.lmz exists; -f overwrites it\n")
     assert packed.read_bytes() == b"something else"
-    assert call("--no-model", "-f", "book.txt").code == 0
+    assert call("--method", "general", "-f", "book.txt").code == 0
     assert lmzip.decompress(packed.read_bytes()) == TEXT
     text.write_bytes(b"old")
     assert call("-d", "book.txt.lmz").code == 3 and text.read_bytes() == b"old"
@@ -83,12 +83,12 @@ def test_existing_target(call: Call, text: Path, packed: Path) -> None:
 
 
 def test_remove(call: Call, text: Path, tmp_path: Path) -> None:
-    assert call("--no-model", "--rm", "book.txt").code == 0 and names(tmp_path) == ["book.txt.lmz"]
+    assert call("--method", "general", "--rm", "book.txt").code == 0 and names(tmp_path) == ["book.txt.lmz"]
     assert call("-d", "--rm", "book.txt.lmz").code == 0 and names(tmp_path) == ["book.txt"]
-    assert call("--no-model", "--rm", "-k", "book.txt").code == 0  # the last one counts
+    assert call("--method", "general", "--rm", "-k", "book.txt").code == 0  # the last one counts
     assert names(tmp_path) == ["book.txt", "book.txt.lmz"]
-    assert call("--no-model", "--rm", "book.txt").code == 3 and text.exists()
-    (tmp_path / "bad.lmz").write_bytes(lmzip.compress(TEXT, use_model=False)[:-1])
+    assert call("--method", "general", "--rm", "book.txt").code == 3 and text.exists()
+    (tmp_path / "bad.lmz").write_bytes(lmzip.compress(TEXT, method="general")[:-1])
     assert call("-d", "--rm", "bad.lmz").code == 1
     assert names(tmp_path) == ["bad.lmz", "book.txt", "book.txt.lmz"]
 
@@ -107,7 +107,7 @@ def test_remove_after_the_output_is_safe(call: Call, text: Path, monkeypatch: py
 
     for name in ("fsync", "link", "unlink"):
         monkeypatch.setattr(os, name, watched(name))
-    assert call("--no-model", "--rm", "book.txt").code == 0
+    assert call("--method", "general", "--rm", "book.txt").code == 0
     # The file, its name and its folder; only then the source. The last unlinking is the temporary name's.
     assert [step for step in steps if step != "unlink"] == ["fsync", "link", "fsync", "fsync"]
     assert steps.index("unlink") > 2 and not text.exists()
@@ -115,10 +115,10 @@ def test_remove_after_the_output_is_safe(call: Call, text: Path, monkeypatch: py
 
 def test_remove_of_a_link(call: Call, text: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("book.txt")
-    assert call("--no-model", "link").code == 0  # links are followed
-    outcome = call("--no-model", "--rm", "link")
+    assert call("--method", "general", "link").code == 0  # links are followed
+    outcome = call("--method", "general", "--rm", "link")
     assert outcome.code == 3 and "is a symbolic link" in outcome.err and (tmp_path / "link").is_symlink()
-    assert call("--no-model", "--rm", "-f", "link").code == 0
+    assert call("--method", "general", "--rm", "-f", "link").code == 0
     assert names(tmp_path) == ["book.txt", "link.lmz"]
 
 
@@ -132,7 +132,7 @@ def test_remove_of_a_link(call: Call, text: Path, tmp_path: Path) -> None:
         (["--rm", "-"], "--rm needs files"),
         (["--rm"], "--rm needs files"),
         (["--rm", "--no-verify", "book.txt"], "--rm removes only what was verified"),
-        (["-m", "x", "--no-model", "book.txt"], "-m does not go with --no-model"),
+        (["-m", "x", "--method", "general", "book.txt"], "-m does not go with -6 --method general"),
         (["--nonsense", "book.txt"], "No such option"),
         (["decompress", "-9", "book.txt"], "No such option"),
         (["-T", "-1", "book.txt"], "Invalid value"),
@@ -147,13 +147,13 @@ def test_misuse(call: Call, text: Path, tmp_path: Path, words: list[str], messag
 
 
 def test_what_is_skipped(call: Call, packed: Path, tmp_path: Path) -> None:
-    assert call("--no-model", ".").code == 3
-    outcome = call("--no-model", "book.txt.lmz")
+    assert call("--method", "general", ".").code == 3
+    outcome = call("--method", "general", "book.txt.lmz")
     assert outcome.code == 3 and "already has the suffix .lmz" in outcome.err
     os.mkfifo(tmp_path / "fifo")
-    assert call("--no-model", "fifo").code == 3
+    assert call("--method", "general", "fifo").code == 3
     assert names(tmp_path) == ["book.txt.lmz", "fifo"]
-    assert call("--no-model", "-f", "book.txt.lmz").code == 0
+    assert call("--method", "general", "-f", "book.txt.lmz").code == 0
     assert lmzip.decompress((tmp_path / "book.txt.lmz.lmz").read_bytes()) == packed.read_bytes()
 
 
@@ -176,14 +176,14 @@ def test_worst_of_the_codes() -> None:
 
 
 def test_streams_of_several_files(call: Call, text: Path, packed: Path) -> None:
-    outcome = call("--no-model", "-c", "book.txt", "book.txt")
+    outcome = call("--method", "general", "-c", "book.txt", "book.txt")
     assert outcome.code == 0 and outcome.err == "" and lmzip.decompress(outcome.out) == TEXT * 2
     assert call("-dc", "book.txt.lmz", "book.txt.lmz").out == TEXT * 2
 
 
 def test_control_characters_do_not_reach_the_terminal(call: Call, tmp_path: Path) -> None:
     (tmp_path / "a\x1b[31m\n\udce4").write_bytes(TEXT)
-    outcome = call("--no-model", "a\x1b[31m\n\udce4")
+    outcome = call("--method", "general", "a\x1b[31m\n\udce4")
     assert outcome.code == 0 and outcome.err.startswith("a?[31m??: ")
 
 
@@ -231,6 +231,6 @@ def test_output_is_bounded(call: Call, packed: Path, tmp_path: Path) -> None:
 
 def test_frames_longer_than_a_piece(call: Call, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "PIECE", 256)
-    packed.write_bytes(packed.read_bytes() * 3 + lmzip.compress(b"", use_model=False))
+    packed.write_bytes(packed.read_bytes() * 3 + lmzip.compress(b"", method="general"))
     assert call("-d", "book.txt.lmz").code == 0
     assert (tmp_path / "book.txt").read_bytes() == TEXT * 3

@@ -36,7 +36,7 @@ def test_missing_model(call: Call, text: Path, tmp_path: Path) -> None:
 def test_real_model(call: Call, tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "f").write_bytes(b"abaacaaadaa" * 3 + os.urandom(2) + b"a" * 50)
     before = (tmp_path / "f").read_bytes()
-    assert call("-m", str(tiny_model), "f").code == 0
+    assert call("-m", str(tiny_model), "--method", "ensemble", "f").code == 0
     (line,) = call("list", "--json", "f.lmz").out.splitlines()
     assert json.loads(line)["frames"][0]["blocks"][0]["model"] == "tiny"
     assert call("-dc", "-T", "1", "-m", str(tiny_model), "f.lmz").out == before
@@ -91,8 +91,8 @@ def test_result_lines(call: Call, text: Path, packed: Path, tmp_path: Path) -> N
     packed.unlink()
     sizes = f"2.93 KiB -> {terminal.size_text(size)}"
     line = f"book.txt: {size / 30:.1f} % ({sizes}, {size * 8 / 3000:.2f} bits/byte)"
-    assert call("--no-model", "book.txt") == (0, b"", line + "\n")
-    assert call("--no-model", "-fv", "book.txt").err.startswith(line + ", 0.")
+    assert call("--method", "general", "book.txt") == (0, b"", line + "\n")
+    assert call("--method", "general", "-fv", "book.txt").err.startswith(line + ", 0.")
     assert call("-df", "book.txt.lmz").err == f"book.txt.lmz: {terminal.size_text(size)} -> 2.93 KiB\n"
     assert call("-t", "book.txt.lmz").err == ""
     assert call("test", "-v", "book.txt.lmz").err.startswith(
@@ -100,19 +100,19 @@ def test_result_lines(call: Call, text: Path, packed: Path, tmp_path: Path) -> N
     )
     assert call("-dc", "book.txt.lmz").err == "" and call("-dcv", "book.txt.lmz").err != ""
     (tmp_path / "empty").touch()
-    assert "0 B -> " in call("--no-model", "empty").err
+    assert "0 B -> " in call("--method", "general", "empty").err
 
 
 def test_quiet(call: Call, text: Path, packed: Path) -> None:
-    assert call("--no-model", "-q", "book.txt") == (3, b"", "")
-    assert call("--no-model", "-qf", "book.txt") == (0, b"", "")
+    assert call("--method", "general", "-q", "book.txt") == (3, b"", "")
+    assert call("--method", "general", "-qf", "book.txt") == (0, b"", "")
     assert call("list", "-q", ".") == (3, b"", "")
-    assert "No such file" in call("--no-model", "-q", "missing").err
+    assert "No such file" in call("--method", "general", "-q", "missing").err
 
 
 def test_json_results(call: Call, text: Path, tmp_path: Path) -> None:
     keys = {"command", "file", "output", "content_size", "compressed_size", "seconds", "error", "exit_code"}
-    outcome = call("--no-model", "--json", "book.txt", "missing")
+    outcome = call("--method", "general", "--json", "book.txt", "missing")
     good, bad = map(json.loads, outcome.out.splitlines())
     size = (tmp_path / "book.txt.lmz").stat().st_size
     assert good.keys() == bad.keys() == keys and outcome.code == 1
@@ -165,7 +165,7 @@ def test_progress_over_frames() -> None:
 
 def test_list(call: Call, tmp_path: Path) -> None:
     frames = [lmzip.compress(SHORT, model=MODEL, coder="rans")]
-    frames += [lmzip.compress(data, 3, use_model=False) for data in (NOISE, b"")]
+    frames += [lmzip.compress(data, 3, method="general") for data in (NOISE, b"")]
     (tmp_path / "f.lmz").write_bytes(b"".join(frames))
     outcome = call("list", "--json", "f.lmz")
     found = json.loads(outcome.out)
@@ -176,7 +176,12 @@ def test_list(call: Call, tmp_path: Path) -> None:
     assert (first["offset"], first["size"], first["level"]) == (0, len(frames[0]), 6)
     assert first["models"] == [{"id": "mock-bigram", "sha256": MODEL.sha256.hex(), "profile": "mock"}]
     (block,) = first["blocks"]
-    assert (block["method"], block["model"], block["coder"], block["symbols"]) == ("model", "mock-bigram", "rans", 400)
+    assert (block["method"], block["model"], block["coder"], block["symbols"]) == (
+        "ensemble",
+        "mock-bigram",
+        "rans",
+        400,
+    )
     (block,) = second["blocks"]
     assert (block["method"], block["model"], block["start"], block["content_size"]) == ("stored", None, 400, 5000)
     data = (tmp_path / "f.lmz").read_bytes()[block["offset"] : block["offset"] + block["size"]]
@@ -187,7 +192,7 @@ def test_list(call: Call, tmp_path: Path) -> None:
     assert head.split() == ["frames", "blocks", "compressed", "content", "ratio", "model", "level", "file"]
     assert row.split()[:2] == ["3", "2"] and row.split()[-3:] == ["mock-bigram", "6,3", "f.lmz"]
     verbose = call("list", "-v", "f.lmz").out.decode()
-    assert "model (mock-bigram, rans)" in verbose and f"{block['offset']:,}" in verbose and "stored" in verbose
+    assert "ensemble (mock-bigram, rans)" in verbose and f"{block['offset']:,}" in verbose and "stored" in verbose
 
 
 def test_list_of_bad_files(call: Call, packed: Path, tmp_path: Path) -> None:
@@ -203,7 +208,7 @@ def test_list_of_bad_files(call: Call, packed: Path, tmp_path: Path) -> None:
 
 
 def test_list_compares_the_index(call: Call, packed: Path) -> None:
-    one, two = lmzip.compress(TEXT, use_model=False), lmzip.compress(NOISE, use_model=False)
+    one, two = lmzip.compress(TEXT, method="general"), lmzip.compress(NOISE, method="general")
     # The block of one and the index of the other; every check value by itself is right.
     start = one.index(b"\x20", len(one) - 64)
     packed.write_bytes(one[:start] + two[two.index(b"\x20", len(two) - 64) :])

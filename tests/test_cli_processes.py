@@ -36,7 +36,7 @@ def test_exit_codes(text: Path, packed: Path, tmp_path: Path, words: list[str], 
 
 
 def test_pipes(tmp_path: Path) -> None:
-    done = process("--no-model", cwd=tmp_path, input=TEXT)
+    done = process("--method", "general", cwd=tmp_path, input=TEXT)
     assert done.returncode == 0 and done.stderr == b"" and lmzip.decompress(done.stdout) == TEXT
     done = process("decompress", "-", cwd=tmp_path, input=done.stdout)
     assert (done.returncode, done.stdout, done.stderr) == (0, TEXT, b"")
@@ -44,7 +44,8 @@ def test_pipes(tmp_path: Path) -> None:
 
 def test_files_as_standard_input_and_output(tmp_path: Path, text: Path) -> None:
     with open(text, "rb") as source, open(tmp_path / "out", "wb") as sink:
-        process("--no-model", cwd=tmp_path, input=None, stdin=source, stdout=sink, stderr=None, capture_output=False)
+        streams = {"stdin": source, "stdout": sink, "stderr": None}
+        process("--method", "general", cwd=tmp_path, input=None, capture_output=False, **streams)
     assert lmzip.decompress((tmp_path / "out").read_bytes()) == TEXT
     with open(tmp_path / "out", "rb") as source:
         done = process("list", "--json", cwd=tmp_path, input=None, stdin=source)
@@ -54,7 +55,7 @@ def test_files_as_standard_input_and_output(tmp_path: Path, text: Path) -> None:
 def test_tar(tmp_path: Path) -> None:
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     (tmp_path / "folder" / "inner" / "file").write_bytes(TEXT)
-    program = f"{' '.join(LMZIP)} --no-model"
+    program = f"{' '.join(LMZIP)} --method general"
     subprocess.run(["tar", "-I", program, "-cf", "folder.tar.lmz", "folder"], cwd=tmp_path, check=True)
     assert lmzip.decompress((tmp_path / "folder.tar.lmz").read_bytes())[257:262] == b"ustar"
     (tmp_path / "folder" / "inner" / "file").unlink()
@@ -69,7 +70,7 @@ def test_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     # Shells start background processes with SIGINT ignored, which the child would inherit.
     code = (
         f"import signal; signal.signal({int(number)}, signal.SIG_DFL)\n"
-        "from lmzip.cli import main; main(['--no-model', '-1', '-o', 'out.lmz'])"
+        "from lmzip.cli import main; main(['--method', 'general', '-1', '-o', 'out.lmz'])"
     )
     words = [sys.executable, "-c", code]
     child = subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -105,7 +106,7 @@ def test_full_disk(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     # A disk of three pages, two of which the source takes; it exists for these processes only.
     mount = "mount -t tmpfs -o size=12k none disk"
-    compress = f"cd disk && cp ../noise . && {shlex.join(LMZIP)} --no-model noise; code=$?; ls -A; exit $code"
+    compress = f"cd disk && cp ../noise . && {shlex.join(LMZIP)} --method general noise; code=$?; ls -A; exit $code"
 
     def alone(script: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(["unshare", "--mount", "sh", "-c", script], cwd=tmp_path, capture_output=True)
@@ -121,7 +122,7 @@ def test_full_quota(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(NOISE)
     limited = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
-        "from lmzip.cli import main; main(['--no-model', 'noise'])"
+        "from lmzip.cli import main; main(['--method', 'general', 'noise'])"
     )
     done = subprocess.run([sys.executable, "-c", limited], cwd=tmp_path, capture_output=True)
     assert done.returncode == 1 and done.stderr == b"lmzip: noise: noise.lmz: File too large\n"
@@ -132,14 +133,14 @@ def test_full_standard_output(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(NOISE)
     with open("/dev/full", "wb") as full:
         outputs = {"capture_output": False, "stdout": full, "stderr": subprocess.PIPE}
-        done = process("--no-model", "-c", "noise", cwd=tmp_path, **outputs)
+        done = process("--method", "general", "-c", "noise", cwd=tmp_path, **outputs)
     assert (done.returncode, done.stderr) == (1, b"lmzip: noise: standard output: No space left on device\n")
 
 
 @pytest.mark.parametrize("words", [["-dc", "zeros.lmz"], ["list", "-v", "many.lmz"]])
 def test_broken_pipe_is_quiet(tmp_path: Path, words: list[str]) -> None:
-    (tmp_path / "zeros.lmz").write_bytes(lmzip.compress(bytes(1 << 20), 1, use_model=False))
-    (tmp_path / "many.lmz").write_bytes(lmzip.compress(b"x", use_model=False) * 2000)
+    (tmp_path / "zeros.lmz").write_bytes(lmzip.compress(bytes(1 << 20), 1, method="general"))
+    (tmp_path / "many.lmz").write_bytes(lmzip.compress(b"x", method="general") * 2000)
     child = subprocess.Popen([*LMZIP, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert child.stdout is not None and child.stderr is not None
     with child:
@@ -174,15 +175,15 @@ def test_terminal(tmp_path: Path, text: Path, packed: Path, terminal_pair: tuple
         done = process(*words, cwd=tmp_path, **{"capture_output": False, "stderr": writer, **options})
         return done.returncode, _seen(reader)
 
-    code, seen = on_terminal("--no-model", "-c", "book.txt", stdout=writer)
+    code, seen = on_terminal("--method", "general", "-c", "book.txt", stdout=writer)
     assert code == 2 and b"compressed data is not written to a terminal" in seen and b"\xb1LMZ" not in seen
-    code, seen = on_terminal("--no-model", "-cf", "book.txt", stdout=writer)
+    code, seen = on_terminal("--method", "general", "-cf", "book.txt", stdout=writer)
     assert code == 0 and b"\xb1LMZ" in seen and b"%|" not in seen
     code, seen = on_terminal("-d", input=None, stdin=writer)
     assert code == 2 and b"compressed data is not read from a terminal" in seen
-    code, seen = on_terminal("--no-model", "-f", "book.txt")
+    code, seen = on_terminal("--method", "general", "-f", "book.txt")
     assert code == 0 and b"book.txt:   0%|" in seen and b" bits/byte)" in seen.splitlines()[-1]
-    code, seen = on_terminal("--no-model", "-fq", "book.txt")
+    code, seen = on_terminal("--method", "general", "-fq", "book.txt")
     assert (code, seen) == (0, b"")
 
 

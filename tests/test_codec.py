@@ -12,22 +12,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mocks import TOTAL, MockModel, MockSession, bigram, certain, markov_text, uniform
 
-from lmzip import codec, container
-from lmzip.codec import LEVELS, Options, decode_payload, encode_block, encode_symbols
+from lmzip import codec, container, lockstep
+from lmzip.codec import LEVELS, Options, decode_payload, encode_block
 from lmzip.coders import CODER_IDS, CODERS
+from lmzip.container import ADAPTIVE, ENSEMBLE, MODEL, LockstepPlan
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
 
 TEXT = markov_text(2400)
 MODELS = {"uniform": uniform(), "bigram": bigram(TEXT), "certain": certain(ord("a"))}
 
 
-def coded(data: bytes, model: MockModel, windows: int, coder: str) -> bytes:
-    """Code data with the model, whatever else would be smaller."""
+def coded(data: bytes, model: MockModel, windows: int, coder: str, type_: int = MODEL, record: int = 0) -> bytes:
+    """Code data by a lockstep method, whatever else would be smaller."""
     symbols = model.encode(data)
-    session = model.begin(windows, True)
-    code = encode_symbols(session, symbols, windows, CODERS[CODER_IDS[coder]][0](), 1 << 30, lambda done: None)
-    assert code is not None
-    return container.create_model_payload(len(symbols), windows, CODER_IDS[coder], True, code)
+    plan = LockstepPlan(len(symbols), windows, CODER_IDS[coder], True, record)
+    encoder = CODERS[plan.coder][0]()
+
+    def watch(done: int, size: int) -> None:
+        pass
+
+    if type_ == MODEL:
+        lockstep.encode_symbols(model.begin(windows, True), symbols, windows, encoder, watch)
+    else:
+        ensemble, sessions = codec._begin(plan, len(data), model if type_ == ENSEMBLE else None, 1)
+        lockstep.encode_decisions(ensemble, sessions, symbols, windows, encoder, watch)
+    return container.create_lockstep_payload(type_, plan) + encoder.finish()
 
 
 @settings(max_examples=60, deadline=None)
@@ -36,19 +45,24 @@ def coded(data: bytes, model: MockModel, windows: int, coder: str) -> bytes:
     st.integers(1, 300),
     st.sampled_from(sorted(CODER_IDS)),
     st.sampled_from(sorted(MODELS)),
+    st.sampled_from((MODEL, ENSEMBLE, ADAPTIVE)),
+    st.sampled_from((0, 1, 7, 400)),
 )
-def test_any_bytes_in_any_number_of_windows(data: bytes, windows: int, coder: str, name: str) -> None:
-    payload = coded(data, MODELS[name], min(windows, len(data)), coder)
-    assert decode_payload(container.MODEL, payload, len(data), MODELS[name]) == data
+def test_any_bytes_in_any_number_of_windows(
+    data: bytes, windows: int, coder: str, name: str, type_: int, record: int
+) -> None:
+    payload = coded(data, MODELS[name], min(windows, len(data)), coder, type_, record)
+    model = None if type_ == ADAPTIVE else MODELS[name]
+    assert decode_payload(type_, payload, len(data), model) == data
 
 
 def test_every_way_to_cut_is_undone() -> None:
     for count in range(1, 40):
         symbols = np.arange(count, dtype=np.int32)
         for windows in range(1, count + 1):
-            table, steps, last = codec._in_windows(symbols, windows)
-            assert table.shape == (windows, steps) and 1 <= last <= windows
-            assert (codec._out_of_windows(table, count) == symbols).all()
+            table, (steps, full) = lockstep.cut(symbols, windows), lockstep.steps_of(count, windows)
+            assert table.shape == (windows, steps) and 1 <= full <= windows
+            assert (lockstep.join(table, count) == symbols).all()
 
 
 @pytest.mark.parametrize("coder", sorted(CODER_IDS))
@@ -56,7 +70,7 @@ def test_code_length_is_the_models_entropy(coder: str) -> None:
     model, data = MODELS["bigram"], TEXT * 4
     windows = 16
     payload = coded(data, model, windows, coder)
-    table, _, _ = codec._in_windows(model.encode(data), windows)
+    table = lockstep.cut(model.encode(data), windows)
     before = np.concatenate((np.zeros((windows, 1), np.int32), table[:, :-1]), axis=1)
     order = np.arange(table.size).reshape(table.T.shape).T
     mask = order < len(data)
@@ -69,16 +83,27 @@ def test_the_smallest_method_wins() -> None:
     assert encode_block(noise, uniform(), True, Options()) == (container.STORED, noise)
     type_, payload = encode_block(b"a" * 5000, certain(ord("a")), True, Options())
     assert type_ != container.STORED and len(payload) < 60
-    type_, payload = encode_block(TEXT[:200], bigram(TEXT), True, Options())
-    assert type_ == container.MODEL and len(payload) < 70
+    type_, payload = encode_block(TEXT[:200], bigram(TEXT), True, Options(method="model"))
+    assert type_ == MODEL and len(payload) < 70
+    assert encode_block(TEXT, bigram(TEXT), True, Options())[0] == ENSEMBLE
     repeats = noise + noise
-    assert encode_block(repeats, uniform(), True, Options())[0] in (container.LZMA, container.ZSTD)
+    assert encode_block(repeats, uniform(), True, Options(method="model"))[0] in (container.LZMA, container.ZSTD)
 
 
-def test_without_model_no_model_block() -> None:
-    type_, payload = encode_block(TEXT, None, True, Options())
-    assert type_ in (container.LZMA, container.ZSTD)
-    assert decode_payload(type_, payload, len(TEXT), None) == TEXT
+def test_each_method_is_used_where_it_is_asked_for() -> None:
+    model = bigram(TEXT)
+    for method, type_ in (("model", MODEL), ("ensemble", ENSEMBLE), ("adaptive", ADAPTIVE)):
+        assert encode_block(TEXT, model, True, Options(method=method))[0] == type_
+    assert encode_block(TEXT, model, True, Options(method="general"))[0] in (container.LZMA, container.ZSTD)
+    assert encode_block(TEXT, None, True, Options())[0] == ADAPTIVE
+    assert encode_block(TEXT, uniform(), True, Options())[0] == ADAPTIVE  # that model knows nothing of it
+    assert encode_block(TEXT, model, True, Options(1))[0] == ADAPTIVE
+
+
+def test_noise_is_not_worked_on() -> None:
+    noise = random.Random(3).randbytes(1 << 17)
+    assert codec._looks_random(noise) and not codec._looks_random(noise[: 1 << 16] + TEXT * 40)
+    assert encode_block(noise, uniform(), True, Options()) == (container.STORED, noise)
 
 
 @pytest.mark.parametrize("size", [1, 100, 30_000, 200_000])
@@ -91,7 +116,7 @@ def test_lzma_is_never_larger_than_by_default(size: int) -> None:
 
 
 def test_lzma_looks_at_data_as_suits_it() -> None:
-    source = Path(codec.__file__).read_bytes()
+    source = (Path(__file__).parents[1] / "corpora/samples/pep-0697.rst").read_bytes()
     payload = codec._encode_lzma(source)
     # The sixth byte of an LZMA2 chunk is (pb * 5 + lp) * 9 + lc, by default 93.
     assert payload[5] in (1, 2) and len(payload) < len(source)
@@ -108,10 +133,12 @@ class Forgetful(MockModel):
 
 
 def test_a_model_that_contradicts_itself_is_caught() -> None:
-    with pytest.raises(LMZError, match="did not decode to itself"):
-        encode_block(TEXT[:200], Forgetful(bigram(TEXT).table, "forgetful"), True, Options())
-    type_, _ = encode_block(TEXT[:200], Forgetful(bigram(TEXT).table, "forgetful"), True, Options(verify=False))
-    assert type_ == container.MODEL
+    for method in ("model", "ensemble"):
+        model = Forgetful(bigram(TEXT).table, "forgetful")
+        with pytest.raises(LMZError, match="did not decode to itself"):
+            encode_block(TEXT[:200], model, True, Options(method=method))
+    model = Forgetful(bigram(TEXT).table, "forgetful")
+    assert encode_block(TEXT[:200], model, True, Options(method="model", verify=False))[0] == MODEL
 
 
 def test_hopeless_blocks_are_given_up_early() -> None:
@@ -122,10 +149,13 @@ def test_hopeless_blocks_are_given_up_early() -> None:
             calls.append(symbols.shape[1])
             return super().prefill(symbols)
 
+    class CountingModel(MockModel):
+        def begin(self, windows: int, file_start: bool, steps: int = 1) -> MockSession:
+            return Counting(self.table, windows)
+
     data = b"ab" * 40000  # zstd needs a few bytes, the uniform model 80,000
-    symbols = uniform().encode(data)
-    session = Counting(uniform().table, 4)
-    assert encode_symbols(session, symbols, 4, CODERS[0][0](), 100, lambda done: None) is None
+    model = CountingModel(uniform().table, "counting")
+    assert encode_block(data, model, True, Options(method="model"))[0] in (container.LZMA, container.ZSTD)
     assert sum(calls) < len(data) // 4 // 10
 
 
@@ -133,15 +163,15 @@ def test_bad_payloads() -> None:
     model = MODELS["bigram"]
     payload = coded(TEXT, model, 4, "range")
     with pytest.raises(CorruptError, match="no model definition"):
-        decode_payload(container.MODEL, payload, len(TEXT), None)
+        decode_payload(MODEL, payload, len(TEXT), None)
     with pytest.raises(CorruptError, match="2400 symbols where 10000 were declared"):
-        decode_payload(container.MODEL, payload, 10000, model)
+        decode_payload(MODEL, payload, 10000, model)
     with pytest.raises(UnsupportedError, match="coder 9"):
-        decode_payload(container.MODEL, container.create_model_payload(3, 1, 9, True, b""), 3, model)
+        decode_payload(MODEL, container.create_lockstep_payload(MODEL, LockstepPlan(3, 1, 9, True)), 3, model)
     for type_ in (container.ZSTD, container.LZMA):
         with pytest.raises(CorruptError):
             decode_payload(type_, b"\x28\xb5nonsense", 100, None)
-        good = encode_block(b"x" * 1000, None, True, Options())
+        good = encode_block(b"x" * 1000, None, True, Options(method="general"))
         if good[0] == type_:
             with pytest.raises(CorruptError):
                 decode_payload(type_, good[1], 999, None)

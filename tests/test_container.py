@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lmzip import container
-from lmzip.container import Header, Index, ModelDefinition
+from lmzip.container import Header, Index, LockstepPlan, ModelDefinition
 from lmzip.errors import CorruptError, LimitError, LMZError, TruncatedError, UnsupportedError
 
 HEADER = Header(6, 1 << 22, 5)
@@ -121,19 +123,32 @@ def test_model_definition_round_trip() -> None:
         container.parse_model_definition(b"\x01\xff\x00" + bytes(32))
 
 
-def test_model_payload() -> None:
-    payload = container.create_model_payload(300, 7, 1, True, b"code")
-    plan = container.parse_model_payload(payload, 300)
-    assert (plan.symbols, plan.windows, plan.coder, plan.file_start) == (300, 7, 1, True)
-    assert payload[plan.start :] == b"code"
-    with pytest.raises(LimitError, match="symbols"):
-        container.parse_model_payload(payload, 299)
-    with pytest.raises(LimitError, match="windows"):
-        container.parse_model_payload(container.create_model_payload(6, 7, 0, False, b""), 100)
-    with pytest.raises(LimitError, match="windows: more than 1,024"):
-        container.parse_model_payload(container.create_model_payload(5000, 1025, 0, False, b""), 5000)
-    with pytest.raises(CorruptError, match="0 windows"):
-        container.parse_model_payload(container.create_model_payload(6, 0, 0, False, b""), 100)
+def test_lockstep_payload() -> None:
+    plan = LockstepPlan(300, 7, 1, True, 24)
+    for type_ in (container.ENSEMBLE, container.ADAPTIVE):
+        payload = container.create_lockstep_payload(type_, plan) + b"code"
+        found, start = container.parse_lockstep_payload(type_, payload, 300)
+        assert found == plan and payload[start:] == b"code"
+    payload = container.create_lockstep_payload(container.MODEL, plan) + b"code"
+    found, start = container.parse_lockstep_payload(container.MODEL, payload, 300)
+    assert found == dataclasses.replace(plan, record=0) and payload[start:] == b"code"
+
+
+@pytest.mark.parametrize(
+    ("plan", "size", "error", "message"),
+    [
+        (LockstepPlan(300, 7, 1, True), 299, LimitError, "symbols"),
+        (LockstepPlan(6, 7, 0, False), 100, LimitError, "windows"),
+        (LockstepPlan(5000, 1025, 0, False), 5000, LimitError, "windows: more than 1,024"),
+        (LockstepPlan(6, 0, 0, False), 100, CorruptError, "0 windows"),
+        (LockstepPlan(6, 1, 0, False, 70000), 100, LimitError, "record length"),
+    ],
+)
+def test_bad_lockstep_payloads(plan: LockstepPlan, size: int, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        container.parse_lockstep_payload(
+            container.ENSEMBLE, container.create_lockstep_payload(container.ENSEMBLE, plan), size
+        )
 
 
 def test_end_round_trip() -> None:

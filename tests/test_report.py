@@ -78,9 +78,9 @@ def test_peers_write_what_the_tools_write() -> None:
     assert by_name["gzip -9"][3:8] == bytes(5), "gzip has a name or a time"
 
 
-@pytest.mark.parametrize("use_model", [False, True])
-def test_lmzip_is_measured_like_a_peer(use_model: bool) -> None:
-    compressor = baselines.lmzip_compressor(3, MODEL if use_model else None, use_model)
+@pytest.mark.parametrize("method", ["general", "adaptive", "ensemble", "model"])
+def test_lmzip_is_measured_like_a_peer(method: str) -> None:
+    compressor = baselines.lmzip_compressor(3, MODEL, method)
     result = baselines.measure(compressor, text(1))
     assert (result.compressor, result.error) == ("lmzip -3", None)
     assert 0 < result.compressed_bytes < len(text(1))

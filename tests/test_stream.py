@@ -27,7 +27,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def frame(data: bytes = TEXT, **options: object) -> bytes:
-    return lmzip.compress(data, 1, model=MODEL, **options)  # type: ignore[arg-type]
+    return lmzip.compress(data, 1, model=MODEL, **{"method": "model", **options})  # type: ignore[arg-type]
 
 
 @settings(max_examples=40, deadline=None)
@@ -44,7 +44,7 @@ def test_any_split_gives_the_same_bytes(coder: str) -> None:
     rng = random.Random(3)
     whole = frame(coder=coder)
     for _ in range(5):
-        compressor = lmzip.LMZCompressor(1, model=MODEL, coder=coder, content_size=len(TEXT))
+        compressor = lmzip.LMZCompressor(1, model=MODEL, method="model", coder=coder, content_size=len(TEXT))
         cuts = sorted(rng.sample(range(len(TEXT)), 6))
         pieces = [TEXT[a:b] for a, b in zip([0, *cuts], [*cuts, len(TEXT)], strict=True)]
         assert b"".join(map(compressor.compress, pieces)) + compressor.flush() == whole

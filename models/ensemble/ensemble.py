@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.models.ensemble import decisions, state
+from lmzip.models.ensemble.numbers import HISTORY_LIMIT
 from lmzip.models.ensemble.tree import Tree
 
 Bits = NDArray[np.uint8]
@@ -23,7 +24,11 @@ class Ensemble:
     """
 
     def __init__(self, tree: Tree, windows: int, size: int, record: int, has_network: bool) -> None:
-        """size: bytes of the block. record: length of its records in bytes, 0 for none."""
+        """size: bytes of the block. record: length of its records in bytes, 0 for none.
+
+        Coding raises ValueError where a window grows beyond HISTORY_LIMIT.
+        """
+        self._limit = HISTORY_LIMIT * size // windows
         self._tree, self._record = tree, record
         self._longest = int(tree.length.max())
         self._windows = state.make_windows(windows, _FIRST_CAPACITY, len(tree.length) if has_network else 0)
@@ -67,9 +72,11 @@ class Ensemble:
 
     def _prepare(self, active: NDArray[np.int64], frequencies: NDArray[np.uint32] | None) -> None:
         history = self._windows.history
+        if self._windows.size.max() > self._limit:
+            raise ValueError(f"a window is longer than {self._limit:,} bytes, {HISTORY_LIMIT} times the average")
         if self._windows.size.max() + self._longest > history.shape[1]:
             grown = np.zeros((len(history), 2 * history.shape[1]), np.uint8)
             grown[:, : history.shape[1]] = history
             self._windows = self._windows._replace(history=grown)
         if frequencies is not None:
-            decisions.accumulate(frequencies, self._windows, active)
+            decisions.accumulate(np.ascontiguousarray(frequencies), self._windows, active)

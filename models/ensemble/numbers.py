@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 PROFILE = "ensemble-1"
 
+HISTORY_LIMIT = 16  # windows times the bytes of the longest are at most so many times those of the block
+
 PROBABILITY_BITS = 16
 LOGIT_MAX = 3071  # 12 in units of 1/256; p = 0.4 of 65536
 _BITS = 60

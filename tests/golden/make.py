@@ -40,8 +40,8 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
     return {
         "good-empty": ("empty content", lmzip.compress(b""), b""),
         "good-stored": ("one stored block", lmzip.compress(noise), noise),
-        "good-lzma": ("one lzma block", lmzip.compress(noise * 9 + b"x" * 99, use_model=False), noise * 9 + b"x" * 99),
-        "good-zstd": ("one zstd block", lmzip.compress(b"lmzip " * 20, use_model=False), b"lmzip " * 20),
+        "good-lzma": ("one lzma block", lmzip.compress(noise * 9 + b"x" * 99, method="general"), noise * 9 + b"x" * 99),
+        "good-zstd": ("one zstd block", lmzip.compress(b"lmzip " * 20, method="general"), b"lmzip " * 20),
         "good-model": ("prose, three windows, range coder", packed, prose),
         "good-model-rans": ("code, one window, rANS", lmzip.compress(code, 9, coder="rans"), code),
         "good-frames": ("three frames, the second one empty", packed + lmzip.compress(b"") + packed, prose + prose),
