@@ -80,7 +80,7 @@ def _load(folder: Path, threads: int | None, backend: str | None, notify: Callab
         known = ", ".join(SHIPPED)
         raise ModelError(f"{folder}: no model there ({missing[0]} is missing). Give a folder, or one of: {known}")
     try:
-        from lmzip.models.text import load_text_model  # torch takes seconds to import
+        from lmzip.models.text import load_text_model  # numba takes its time to import
 
         return load_text_model(folder, threads, backend, notify)
     except (ValueError, OSError, RuntimeError) as error:

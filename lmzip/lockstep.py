@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lmzip.models.ensemble.ensemble import Ensemble
 
 Symbols = NDArray[np.int32]
-CALL_ROWS = 2048  # predictions that the encoder asks for at a time
+CALL_ROWS = 1024  # predictions that the encoder asks for at a time
 TWO_COHORTS = 16  # windows; format
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lmzip.models.bundle import fingerprint
@@ -46,7 +45,7 @@ class TextModel:
         self.tokenizer, self.engine = tokenizer, engine
         self._token_sizes = np.array([len(token) for token in tokenizer.vocabulary], np.int64)
         self.threads = threads or _processors()
-        self._pool = _worker_pool(self.threads)
+        self._pool = concurrent.futures.ThreadPoolExecutor(self.threads, thread_name_prefix="lmzip")
 
     @functools.cached_property
     def tree(self) -> Tree:
@@ -69,11 +68,8 @@ class TextModel:
         return TextSession(self, windows, file_start, steps)
 
     def run(self, tasks: list[Callable[[], NDArray[np.uint32]]]) -> list[NDArray[np.uint32]]:
-        """Call the tasks on the model's threads; one alone on the caller's, which saves two changes of thread a step.
-
-        torch keeps to one thread only on the model's threads, so its backend stays there.
-        """
-        if len(tasks) == 1 and self.backend != "torch":
+        """Call the tasks on the model's threads; one alone on the caller's, which saves two changes of thread."""
+        if len(tasks) == 1:
             return [tasks[0]()]
         return [future.result() for future in [self._pool.submit(task) for task in tasks]]
 
@@ -141,7 +137,8 @@ def load_text_model(
     tokenizer = Tokenizer.from_file(folder / "tokenizer.json")
     weights = Weights.load(folder / "weights.safetensors", config)
     name, engine = make_engine(weights, backend, notify)
-    return TextModel(model_id, tokenizer, engine, sha256, 1 if name == "cuda" else threads, name)
+    threads = threads if name == "cpu" else 1  # torch has threads of its own
+    return TextModel(model_id, tokenizer, engine, sha256, threads, name)
 
 
 def _processors() -> int:
@@ -149,17 +146,3 @@ def _processors() -> int:
     if hasattr(os, "sched_getaffinity"):  # not on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _worker_pool(threads: int) -> concurrent.futures.ThreadPoolExecutor:
-    """Start threads in which torch computes alone; the caller's torch threads stay as they are."""
-
-    def compute_alone() -> None:
-        torch.get_num_threads()  # torch sets up a thread at its first call, which would undo what follows
-        torch.set_num_threads(1)
-
-    before = torch.get_num_threads()
-    pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="lmzip", initializer=compute_alone)
-    concurrent.futures.wait([pool.submit(lambda: None) for _ in range(threads)])
-    torch.set_num_threads(before)
-    return pool

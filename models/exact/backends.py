@@ -8,14 +8,20 @@ from collections.abc import Callable
 from lmzip.models.exact import kernels
 from lmzip.models.exact.cpu_engine import CPUEngine
 from lmzip.models.exact.engine import REFERENCE_DIGEST, Engine, reference_digest, reference_network
-from lmzip.models.exact.torch_engine import TorchEngine
 from lmzip.models.exact.weights import Weights
+
+
+def _torch_engine(weights: Weights, device: str) -> Engine:
+    from lmzip.models.exact.torch_engine import TorchEngine  # torch takes seconds to import
+
+    return TorchEngine(weights, device)
+
 
 # In the order of preference; "cuda" is used only where it is asked for.
 BACKENDS: dict[str, Callable[[Weights], Engine]] = {
     "cpu": CPUEngine,
-    "torch": lambda weights: TorchEngine(weights, "cpu"),
-    "cuda": lambda weights: TorchEngine(weights, "cuda"),
+    "torch": lambda weights: _torch_engine(weights, "cpu"),
+    "cuda": lambda weights: _torch_engine(weights, "cuda"),
 }
 
 
