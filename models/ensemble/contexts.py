@@ -9,8 +9,9 @@ index of a window's memory.
 from __future__ import annotations
 
 from lmzip.models.ensemble.jit import combine, i64, inline, kernel, u32
+from lmzip.models.ensemble.matches import EXPECTED, LENGTH, length_class
 
-CONTEXTS = 24
+CONTEXTS = 29
 
 # The facts in a window's memory, int64.
 WORD, PREVIOUS_WORD, WORD_BEFORE = 0, 1, 2  # hashes of runs of letters in lower case; WORD is 0 between words
@@ -20,7 +21,11 @@ KINDS = 6  # the kinds of the last six bytes, 8 bits each
 SHAPE = 7  # the same, but runs of letters and of digits count once
 INDENTATION, FIRST_BYTE = 8, 9  # of the line
 TAG, IN_TAG = 10, 11  # hash of the last markup tag's name; whether it is being spelled
-FACTS = 12
+SYMBOL, SYMBOL_BEFORE = 12, 13  # the last two symbols
+FIELDS = 32  # of a line; the last one is the rest
+FIELDS_HERE = 14  # FIELDS_HERE + n: where field n of the line begins
+FIELDS_ABOVE = FIELDS_HERE + FIELDS  # and that of the line above; 0: none
+FACTS = FIELDS_ABOVE + FIELDS
 
 LETTER, DIGIT, BLANK = 1, 2, 3
 _LAST_SIX = (1 << 48) - 1
@@ -55,9 +60,14 @@ def remember(memory, byte, size):
         memory[LINE_ABOVE] = memory[LINE]
         memory[LINE] = size
         memory[FIELD] = memory[INDENTATION] = memory[FIRST_BYTE] = 0
+        for field in range(FIELDS):
+            memory[FIELDS_ABOVE + field] = memory[FIELDS_HERE + field]
+            memory[FIELDS_HERE + field] = 0
+        memory[FIELDS_HERE] = size
     else:
         if _is_separator(byte):
             memory[FIELD] += 1
+            memory[FIELDS_HERE + min(memory[FIELD], FIELDS - 1)] = size
         if memory[FIRST_BYTE] == 0:
             if byte == 32 or byte == 9:
                 memory[INDENTATION] += 1
@@ -79,11 +89,21 @@ def _back(history, size, distance):
     return i64(history[size - distance]) if distance <= size else i64(0)
 
 
+@inline
+def best_match(matches):
+    """Return the byte that the longest match expects, and its length; -1, 0: there is none."""
+    expected, length = i64(-1), i64(0)
+    for k in range(len(matches)):
+        if matches[k, EXPECTED] >= 0 and matches[k, LENGTH] >= length:
+            expected, length = matches[k, EXPECTED], matches[k, LENGTH]
+    return expected, length
+
+
 @kernel
-def hash_contexts(history, size, memory, at_start, record, out):
+def hash_contexts(history, size, memory, matches, node, record, out):
     """Write the hashes (CONTEXTS,) uint32 of the byte that follows history[:size].
 
-    at_start: the byte begins a symbol (else it goes on in one). record: the length of the
+    node: where in the tree the byte begins, and so what of its symbol is known. record: the length of the
     block's records in bytes; 0: it has lines.
     """
     c1, c2 = _back(history, size, 1), _back(history, size, 2)
@@ -102,11 +122,16 @@ def hash_contexts(history, size, memory, at_start, record, out):
         above = i64(history[at]) if at < memory[LINE] else i64(0)
         beside = i64(history[at + 1]) if at + 1 < memory[LINE] else i64(0)
         second = i64(0)
-    start = 1 if at_start else 0
+    field = min(memory[FIELD], FIELDS - 1)
+    at = memory[FIELDS_ABOVE + field] + size - memory[FIELDS_HERE + field]
+    has_above = memory[FIELDS_ABOVE + field] > 0
+    field_above = i64(history[at]) if has_above and at < memory[LINE] else i64(0)
+    field_beside = i64(history[at + 1]) if has_above and at + 1 < memory[LINE] else i64(0)
+    expected, length = best_match(matches)
 
     # The last 0 to 6, 8 and 12 bytes.
-    out[0] = combine(start, 0)
-    h = combine(combine(0, start), c1)
+    out[0] = combine(node, 0)
+    h = combine(combine(0, node), c1)
     out[1] = h
     h = combine(h, c2)
     out[2] = h
@@ -124,6 +149,7 @@ def hash_contexts(history, size, memory, at_start, record, out):
             out[7] = h
     out[8] = h
     # Words.
+    word = i64(combine(word, node))
     out[9] = combine(combine(word, c1), 901)
     out[10] = combine(combine(word, previous), c1)
     out[11] = combine(combine(combine(word, before), c1), 1102)
@@ -141,5 +167,12 @@ def hash_contexts(history, size, memory, at_start, record, out):
     out[21] = combine(combine(combine(memory[INDENTATION], memory[FIRST_BYTE]), word), 2100)
     out[22] = combine(combine(combine(memory[TAG], word), 2200), c1)
     out[23] = combine(combine(column, c1), 2300)
+    out[24] = combine(combine(combine(field_above, field_beside), c1), 2400)
+    # What the matches expect.
+    out[25] = combine(combine(expected, length_class(length)), 2500)
+    out[26] = combine(combine(combine(expected, c1), min(length, 15) >> 2), 2600)
+    # Symbols.
+    out[27] = combine(combine(node, memory[SYMBOL]), 2700)
+    out[28] = combine(combine(combine(node, memory[SYMBOL]), memory[SYMBOL_BEFORE]), 2800)
     for i in range(CONTEXTS):
         out[i] = u32(out[i] + u32(i) * u32(0x3D4D51CB))

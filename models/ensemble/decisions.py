@@ -8,11 +8,27 @@ Encoder and decoder call the same two.
 
 from __future__ import annotations
 
-from lmzip.models.ensemble.contexts import CONTEXTS, hash_contexts, remember
+from lmzip.models.ensemble.contexts import (
+    CONTEXTS,
+    KINDS,
+    SYMBOL,
+    SYMBOL_BEFORE,
+    hash_contexts,
+    remember,
+)
 from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, u32
-from lmzip.models.ensemble.matches import EXPECTED, LENGTH, MATCHES, expected_bit, find_matches, length_class
+from lmzip.models.ensemble.matches import (
+    EXPECTED,
+    LENGTH,
+    MATCHES,
+    expected_bit,
+    find_matches,
+    length_class,
+    trust_class,
+)
 from lmzip.models.ensemble.mixer import (
     AGREEMENT,
+    KIND,
     LAST_BYTE,
     MATCH,
     NETWORK,
@@ -31,9 +47,12 @@ from lmzip.models.ensemble.state import (
     BIAS,
     FIRST_CONTEXT,
     FIRST_MATCH,
+    FIRST_REFINED,
+    INPUTS_A_MATCH,
     INPUTS_EACH,
     MAPS,
     NETWORK_LOGIT,
+    NETWORK_MAPS,
     NETWORK_PROBABILITY,
     SLOTS,
 )
@@ -44,7 +63,7 @@ def begin(windows, tables, tree, active, record):
     """Put the active windows at the root of the tree."""
     for w in active:
         windows.node[w] = 0
-        _reach(windows, tables, tree, w, 0, True, record)
+        _reach(windows, tables, tree, w, 0, record)
 
 
 @kernel
@@ -125,12 +144,30 @@ def encode(windows, tables, tree, active, symbols, record, done, bits, probabili
 
 @inline
 def _find_lines(windows, tables, w, key):
-    """Find the counters of the next four decisions."""
-    lines = tables.slots.shape[1] // SLOTS
+    """Find the counters of the next four decisions.
+
+    A line may stand in two places. The low bytes of its slots 1 and 2 are its label, that of slot
+    3 counts how often it was looked for: where neither place has it, it takes the less wanted one.
+    """
+    slots, low_byte = tables.slots, u32(255)
+    last = u32(len(slots) // SLOTS - 1)
     for i in range(CONTEXTS):
         h = combine(windows.hashes[w, i], key)
-        windows.line[w, i] = i64(h & u32(lines - 1)) * SLOTS
-        windows.check[w, i] = h >> u32(24)
+        line = i64(h & last) * SLOTS
+        label = u32(h * u32(0x9E3779B1)) >> u32(16)
+        low, high = label & low_byte, label >> u32(8)
+        if slots[line + 1] & low_byte != low or slots[line + 2] & low_byte != high:
+            other = line ^ SLOTS
+            if slots[other + 1] & low_byte == low and slots[other + 2] & low_byte == high:
+                line = other
+            else:
+                if slots[other + 3] & low_byte < slots[line + 3] & low_byte:
+                    line = other
+                slots[line : line + SLOTS] = u32(0)
+                slots[line + 1], slots[line + 2] = low, high
+        if slots[line + 3] & low_byte < low_byte:
+            slots[line + 3] += u32(1)
+        windows.line[w, i] = line
 
 
 @kernel
@@ -143,9 +180,12 @@ def _append(windows, tables, w, byte):
 
 
 @kernel
-def _reach(windows, tables, tree, w, node, at_start, record):
+def _reach(windows, tables, tree, w, node, record):
     """Be at a node that begins a byte."""
-    hash_contexts(windows.history[w], windows.size[w], windows.memory[w], at_start, record, windows.hashes[w])
+    hash_contexts(
+        windows.history[w], windows.size[w], windows.memory[w], windows.match[w], node, record,
+        windows.hashes[w],
+    )  # fmt: skip
     _find_lines(windows, tables, w, tree.line[node])
 
 
@@ -159,12 +199,14 @@ def _advance(windows, tables, tree, w, node, bit, record):
             _append(windows, tables, w, tree.spelling[symbol, i])
         windows.symbol[w] = symbol
         windows.node[w] = -1
+        windows.memory[w, SYMBOL_BEFORE] = windows.memory[w, SYMBOL]
+        windows.memory[w, SYMBOL] = symbol
         return False
     for i in range(depth, tree.depth[child]):
         _append(windows, tables, w, tree.spelling[tree.first[child], i])
     windows.node[w] = child
     if tree.depth[child] > depth:
-        _reach(windows, tables, tree, w, child, False, record)
+        _reach(windows, tables, tree, w, child, record)
     elif tree.line[child] != tree.line[node]:
         _find_lines(windows, tables, w, tree.line[child])
     return True
@@ -182,6 +224,30 @@ def _ln(table, value):
 
 
 @inline
+def _back(windows, w, distance):
+    """Return the byte at a distance behind the end of a window, 0 before the beginning."""
+    size = windows.size[w]
+    return i64(windows.history[w, size - distance]) if distance <= size else i64(0)
+
+
+@inline
+def _step(logit):
+    """Return the support point of an adaptive map below a logit, and how far the logit is from it to the next.
+
+    The latter is in units of 1 / (2 * LOGIT_MAX).
+    """
+    scaled = i64(logit + LOGIT_MAX) * (STEPS - 1)
+    step = scaled // (2 * LOGIT_MAX)
+    return step, scaled - step * (2 * LOGIT_MAX)
+
+
+@inline
+def _interpolated(maps, step, part):
+    """Return the probability between a support point and the next."""
+    return (i64(maps[step]) * (2 * LOGIT_MAX - part) + i64(maps[step + 1]) * part) // (2 * LOGIT_MAX)
+
+
+@inline
 def _network_inputs(windows, tables, tree, w, node):
     logit = i32(0)
     sums = windows.cumulative[w]
@@ -192,6 +258,15 @@ def _network_inputs(windows, tables, tree, w, node):
     windows.inputs[w, NETWORK_LOGIT] = logit
     windows.inputs[w, NETWORK_PROBABILITY] = (squash(tables.squash, logit) - 32768) >> 5
     windows.inputs[w, BIAS] = 256
+    if len(sums):
+        partial, steps = tree.partial[node], windows.network_steps[w]
+        step, part = _step(logit)
+        steps[0] = (partial + (256 if tree.depth[node] else 0)) * STEPS + step
+        steps[1] = (512 + _back(windows, w, 1) * 256 + partial) * STEPS + step
+        steps[NETWORK_MAPS] = part
+        for k in range(NETWORK_MAPS):
+            refined = _interpolated(tables.network_maps, steps[k], part)
+            windows.inputs[w, FIRST_REFINED + k] = tables.stretch[refined >> 4]
 
 
 @inline
@@ -201,12 +276,15 @@ def _match_inputs(windows, tables, tree, w, node):
     for k in range(MATCHES):
         match = windows.match[w, k]
         bit = expected_bit(match, tree.partial[node], tree.known[node])
-        logit = i32(0)
+        logit = distance = i32(0)
         if bit >= 0:
-            length = length_class(match[LENGTH])
-            logit = i32(tables.stretch[tables.match_maps[k, length] >> 10])
-            longest = max(longest, length)
-        windows.inputs[w, FIRST_MATCH + k] = logit if bit == 1 else -logit
+            probability = tables.match_maps[k, trust_class(match)]
+            logit = i32(tables.stretch[probability >> 10])
+            distance = (probability - (1 << 21)) >> 11
+            longest = max(longest, length_class(match[LENGTH]), 1)
+        first = FIRST_MATCH + INPUTS_A_MATCH * k
+        windows.inputs[w, first] = logit if bit == 1 else -logit
+        windows.inputs[w, first + 1] = distance if bit == 1 else -distance
     return longest
 
 
@@ -216,10 +294,10 @@ def _context_inputs(windows, tables, tree, w, node):
     inputs, slot = windows.inputs[w], tree.slot[node]
     order = seen = 0
     for i in range(CONTEXTS):
-        counter = tables.slots[i, windows.line[w, i] + slot]
+        counter = tables.slots[windows.line[w, i] + slot]
         state = i64(counter >> u32(8) & u32(255))
         k = FIRST_CONTEXT + INPUTS_EACH * i
-        if state == 0 or counter & u32(255) != windows.check[w, i]:
+        if state == 0:
             inputs[k] = inputs[k + 1] = inputs[k + 2] = 0
             continue
         confidence = tables.confidence[state]
@@ -238,37 +316,34 @@ def _choose_rows(windows, tree, w, node, longest, order, seen):
     """Choose a row of weights in every set."""
     rows, partial, depth = windows.rows[w], tree.partial[node], tree.depth[node]
     place = 0 if partial == 0 else 1 + tree.known[node]
-    size = windows.size[w]
-    last = i64(windows.history[w, size - 1]) if size else i64(0)
     certainty = 0
     while certainty < 7 and abs(windows.inputs[w, NETWORK_LOGIT]) > 64 << certainty:
         certainty += 1
     rows[0] = NODES + partial + (256 if depth else 0)
     rows[1] = MATCH + longest * 16 + place
     rows[2] = NETWORK + (windows.confidence[w] * 4 + min(depth, 3)) * 16 + place
-    rows[3] = LAST_BYTE + last
+    rows[3] = LAST_BYTE + _back(windows, w, 1)
     rows[4] = ORDER + order * 16 + place
     rows[5] = AGREEMENT + certainty * 32 + min(seen, 31)
+    kinds = i64(0)
+    for distance in range(3):
+        kinds = kinds * 5 + min(windows.memory[w, KINDS] >> (8 * distance) & 255, 5 - 1)
+    rows[6] = KIND + kinds * 10 + place
 
 
 @inline
 def _refine(windows, tables, tree, w, node, longest, output):
     """Average the mixer's probability with what the adaptive maps have seen come of such ones."""
-    size, partial = windows.size[w], tree.partial[node]
-    last = i64(windows.history[w, size - 1]) if size else i64(0)
-    second = i64(windows.history[w, size - 2]) if size > 1 else i64(0)
-    scaled = (output + LOGIT_MAX) * (STEPS - 1)
-    step = scaled // (2 * LOGIT_MAX)
-    part = scaled - step * (2 * LOGIT_MAX)
+    partial, last, second = tree.partial[node], _back(windows, w, 1), _back(windows, w, 2)
+    step, part = _step(output)
     steps = windows.steps[w]
     steps[0] = (last * 256 + partial) * STEPS + step
-    steps[1] = (BEGIN_MAP_1 + i64(combine(combine(last, second), partial) & u32(0xFFFF))) * STEPS + step
+    steps[1] = (BEGIN_MAP_1 + i64(combine(combine(last, second), partial) & u32(0x3FFFF))) * STEPS + step
     steps[2] = (BEGIN_MAP_2 + longest * 512 + partial + (256 if tree.depth[node] else 0)) * STEPS + step
     steps[MAPS] = part
     total = i64(squash(tables.squash, output))
     for k in range(MAPS):
-        low, high = i64(tables.adaptive_maps[steps[k]]), i64(tables.adaptive_maps[steps[k] + 1])
-        total += (low * (2 * LOGIT_MAX - part) + high * part) // (2 * LOGIT_MAX)
+        total += _interpolated(tables.adaptive_maps, steps[k], part)
     return min(max(total >> 2, 1), 65535)
 
 
@@ -284,10 +359,18 @@ def _learn_mixing(windows, tables, w, bit, rate):
         weights = tables.weights[windows.rows[w, k]]
         output = dot(windows.inputs[w], weights)
         train(windows.inputs[w], weights, (bit << 16) - squash(tables.squash, output), rate)
-    nearer = 1 if windows.steps[w, MAPS] > LOGIT_MAX else 0
-    for k in range(MAPS):
-        at = windows.steps[w, k] + nearer
-        tables.adaptive_maps[at] += ((bit * 65535) - tables.adaptive_maps[at]) >> 6
+    if len(windows.cumulative[w]):
+        _learn_maps(tables.network_maps, windows.network_steps[w], bit)
+    _learn_maps(tables.adaptive_maps, windows.steps[w], bit)
+
+
+@inline
+def _learn_maps(maps, steps, bit):
+    """Move the nearer support point of every map; steps: as the windows keep them."""
+    nearer = 1 if steps[-1] > LOGIT_MAX else 0
+    for k in range(len(steps) - 1):
+        at = steps[k] + nearer
+        maps[at] += ((bit * 65535) - maps[at]) >> 6
 
 
 @inline
@@ -295,10 +378,8 @@ def _learn_counters(windows, tables, tree, w, node, bit):
     slot = tree.slot[node]
     for i in range(CONTEXTS):
         at = windows.line[w, i] + slot
-        counter = tables.slots[i, at]
+        counter = tables.slots[at]
         state, probability = i64(counter >> u32(8) & u32(255)), i32(counter >> u32(16))
-        if counter & u32(255) != windows.check[w, i]:
-            state, probability = i64(0), i32(32768)
         if state:
             learnt = tables.state_maps[i, state]
             times = i64(learnt & u32(1023))
@@ -310,9 +391,8 @@ def _learn_counters(windows, tables, tree, w, node, bit):
             probability = i32(32768)
         probability += (((bit << 16) - probability) * tables.rate[state]) >> 16
         probability = min(max(probability, 16), 65519)
-        tables.slots[i, at] = (
-            u32(probability) << u32(16) | u32(tables.next_state[state, bit]) << u32(8) | windows.check[w, i]
-        )
+        following = u32(tables.next_state[state, bit])
+        tables.slots[at] = u32(probability) << u32(16) | following << u32(8) | counter & u32(255)
 
 
 @inline
@@ -321,8 +401,8 @@ def _learn_matches(windows, tables, tree, w, node, bit):
         match = windows.match[w, k]
         expected = expected_bit(match, tree.partial[node], tree.known[node])
         if expected >= 0:
-            length = length_class(match[LENGTH])
+            trust = trust_class(match)
             target = (1 << 22) - 1024 if expected == bit else 1024
-            tables.match_maps[k, length] += (target - tables.match_maps[k, length]) >> 7
+            tables.match_maps[k, trust] += (target - tables.match_maps[k, trust]) >> 7
             if expected != bit:
-                match[LENGTH], match[EXPECTED] = 0, -1
+                match[EXPECTED] = -1

@@ -1,7 +1,7 @@
 """Match models: where did the last bytes stand before, anywhere in the block, and what followed?
 
-Every window looks into the history of all windows. A match is kept while it predicts rightly;
-how far to trust it is learnt for each length.
+Every window looks into the history of all windows. A match is followed through a few wrong
+bytes; how far to trust it is learnt for each length and number of recent misses.
 """
 
 from __future__ import annotations
@@ -13,17 +13,37 @@ LEAST = (5, 10)  # bytes that a match of each model must have
 LONGEST = 400
 LENGTHS = 32  # classes of length
 INDEX_BITS = 18
+MOST_MISSES = 3  # of the last eight bytes; a match that had more is given up
 
 # The fields of a match, int64.
-IN_WINDOW, POSITION, LENGTH, EXPECTED = 0, 1, 2, 3  # EXPECTED: the next byte, -1 for none
-FIELDS = 4
+IN_WINDOW, POSITION, LENGTH = 0, 1, 2  # POSITION: 0 for no match; LENGTH: bytes since the last miss
+EXPECTED = 3  # the next byte; -1: none, or it cannot be that any more
+MISSED = 4  # a bit for each of the last eight bytes
+FIELDS = 5
 _POSITION_BITS = 40
+MISSES = 4  # classes
 
 
 @inline
 def length_class(length):
     """Return the class, 0 .. LENGTHS - 1, of a match's length."""
     return length if length < 16 else min(15 + (length >> 4), LENGTHS - 1)
+
+
+@inline
+def misses(match):
+    """Return how many of the last eight bytes were not as expected."""
+    missed, count = match[MISSED], 0
+    while missed:
+        missed &= missed - 1
+        count += 1
+    return count
+
+
+@inline
+def trust_class(match):
+    """Return the class, 0 .. MISSES * LENGTHS - 1, for which trust is learnt."""
+    return min(misses(match), MISSES - 1) * LENGTHS + length_class(match[LENGTH])
 
 
 @inline
@@ -45,30 +65,34 @@ def find_matches(histories, sizes, matches, index, w):
     size, history = sizes[w], histories[w]
     for k in range(MATCHES):
         match, least = matches[k], LEAST[k]
-        if match[LENGTH] > 0:
+        if match[POSITION] > 0:
+            match[POSITION] += 1
+            match[MISSED] = (match[MISSED] << 1) & 255
             if match[EXPECTED] == history[size - 1]:
                 match[LENGTH] += 1
-                match[POSITION] += 1
             else:
                 match[LENGTH] = 0
+                match[MISSED] |= 1
+                if misses(match) > MOST_MISSES:
+                    match[POSITION] = 0
         if size >= least:
             h = u32(0)
             for distance in range(1, least + 1):
                 h = combine(h, history[size - distance])
             slot = i64(h) & ((1 << INDEX_BITS) - 1)
             place = index[k, slot]
-            if match[LENGTH] == 0 and place >= 0:
+            if place >= 0 and (match[POSITION] == 0 or match[LENGTH] < least):
                 other, position = place >> _POSITION_BITS, place & ((1 << _POSITION_BITS) - 1)
                 length = _common(history, size, histories[other], position)
                 if length >= least:
-                    match[IN_WINDOW], match[POSITION], match[LENGTH] = other, position, length
+                    match[IN_WINDOW], match[POSITION], match[LENGTH], match[MISSED] = other, position, length, 0
             index[k, slot] = (w << _POSITION_BITS) | size
         match[EXPECTED] = -1
-        if match[LENGTH] > 0:
+        if match[POSITION] > 0:
             if match[POSITION] < sizes[match[IN_WINDOW]]:
                 match[EXPECTED] = histories[match[IN_WINDOW], match[POSITION]]
             else:
-                match[LENGTH] = 0
+                match[POSITION] = 0
 
 
 @inline

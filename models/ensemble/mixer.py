@@ -10,9 +10,9 @@ from lmzip.models.ensemble.jit import i32, inline
 from lmzip.models.ensemble.numbers import LOGIT_MAX
 
 WEIGHT_MAX = (1 << 19) - 1  # 8; times LOGIT_MAX stays under 2**31
-SETS = 6
+SETS = 7
 # First row of each set in the table of weights, and the rows of all.
-NODES, MATCH, NETWORK, LAST_BYTE, ORDER, AGREEMENT, ROWS = 0, 512, 1024, 2048, 2304, 2560, 2816
+NODES, MATCH, NETWORK, LAST_BYTE, ORDER, AGREEMENT, KIND, ROWS = 0, 512, 1024, 2048, 2304, 2560, 2816, 4096
 STEPS = 33  # support points of an adaptive map
 
 

@@ -111,4 +111,4 @@ def states() -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
 # Learning rates of the mixer's weights, in units of 1/65536: RATE_LAST + (RATE_FIRST - RATE_LAST)
 # * RATE_FALL / (RATE_FALL + symbols coded). That of the final mixer is constant, in 1/16384.
 RATE_FIRST, RATE_LAST, RATE_FALL = 300, 60, 20000
-FINAL_RATE = 8
+FINAL_RATE = 16

@@ -9,16 +9,20 @@ from numpy.typing import NDArray
 
 from lmzip.models.ensemble import contexts, matches, mixer, numbers
 
-# Inputs of the mixer: the network's logit and its probability, a constant, one a match, then
-# INPUTS_EACH of every context; filled up to a multiple of 16.
-NETWORK_LOGIT, NETWORK_PROBABILITY, BIAS, FIRST_MATCH = 0, 1, 2, 3
-FIRST_CONTEXT = FIRST_MATCH + matches.MATCHES
+# Inputs of the mixer: the network's logit and its probability, a constant, what the maps make of
+# the network, two of every match, INPUTS_EACH of every context; filled up to a multiple of 16.
+NETWORK_LOGIT, NETWORK_PROBABILITY, BIAS, FIRST_REFINED = 0, 1, 2, 3
+NETWORK_MAPS = 2
+FIRST_MATCH = FIRST_REFINED + NETWORK_MAPS
+INPUTS_A_MATCH = 2
+FIRST_CONTEXT = FIRST_MATCH + INPUTS_A_MATCH * matches.MATCHES
 INPUTS_EACH = 3
 INPUTS = -(-(FIRST_CONTEXT + INPUTS_EACH * contexts.CONTEXTS) // 16) * 16
 SLOTS = 16  # of a line of counters
+NETWORK_ROWS = 512 + (1 << 16)
 MAPS = 3  # adaptive maps behind the mixer
-LARGEST_LINE_BITS = 19
-BEGIN_MAP_1, BEGIN_MAP_2, MAP_ROWS = 1 << 16, 2 << 16, (2 << 16) + matches.LENGTHS * 512
+SMALLEST_LINE_BITS, LARGEST_LINE_BITS = 14, 23
+BEGIN_MAP_1, BEGIN_MAP_2, MAP_ROWS = 1 << 16, 5 << 16, (5 << 16) + matches.LENGTHS * 512
 
 
 class Windows(NamedTuple):
@@ -34,19 +38,20 @@ class Windows(NamedTuple):
     confidence: NDArray[np.int32]  # (windows,) the network's, in sixteenths
     hashes: NDArray[np.uint32]  # (windows, CONTEXTS) of the byte
     line: NDArray[np.int64]  # (windows, CONTEXTS) first slot of the line
-    check: NDArray[np.uint32]  # (windows, CONTEXTS) what a slot must show to belong to the context
     inputs: NDArray[np.int32]  # (windows, INPUTS)
     rows: NDArray[np.int64]  # (windows, SETS) rows of weights
     outputs: NDArray[np.int32]  # (windows, SETS + 1) of the sets, then of the final mixer
+    network_steps: NDArray[np.int64]  # (windows, NETWORK_MAPS + 1) as steps, in the maps of the network
     steps: NDArray[np.int64]  # (windows, MAPS + 1) places in the adaptive maps, then the part of the next step
 
 
 class Tables(NamedTuple):
     """What all windows of a block learn together, and the fixed tables."""
 
-    slots: NDArray[np.uint32]  # (CONTEXTS, lines * SLOTS): probability << 16 | state << 8 | check
+    slots: NDArray[np.uint32]  # (lines * SLOTS,): probability << 16 | state << 8 | a byte of the line's label
     state_maps: NDArray[np.uint32]  # (CONTEXTS, 256): probability << 10 | times seen
-    match_maps: NDArray[np.int32]  # (MATCHES, LENGTHS): probability that the expected bit comes, of 2**22
+    network_maps: NDArray[np.int32]  # (NETWORK_ROWS * STEPS + 1,) as adaptive_maps
+    match_maps: NDArray[np.int32]  # (MATCHES, MISSES * LENGTHS): probability that the expected bit comes, of 2**22
     match_index: NDArray[np.int64]  # (MATCHES, 2**INDEX_BITS)
     weights: NDArray[np.int32]  # (ROWS, INPUTS)
     final_weights: NDArray[np.int32]  # (512, SETS)
@@ -75,17 +80,17 @@ def make_windows(count: int, capacity: int, alphabet: int) -> Windows:
         confidence=np.zeros(count, np.int32),
         hashes=np.zeros((count, n), np.uint32),
         line=np.zeros((count, n), np.int64),
-        check=np.zeros((count, n), np.uint32),
         inputs=np.zeros((count, INPUTS), np.int32),
         rows=np.zeros((count, mixer.SETS), np.int64),
         outputs=np.zeros((count, mixer.SETS + 1), np.int32),
+        network_steps=np.zeros((count, NETWORK_MAPS + 1), np.int64),
         steps=np.zeros((count, MAPS + 1), np.int64),
     )
 
 
 def line_bits(size: int) -> int:
-    """Return the bits of the number of lines a context has in a block of `size` bytes."""
-    return min(max((size - 1).bit_length(), 10), LARGEST_LINE_BITS)
+    """Return the bits of the number of lines of a block of `size` bytes: 16 a byte."""
+    return min(max((size - 1).bit_length() + 4, SMALLEST_LINE_BITS), LARGEST_LINE_BITS)
 
 
 def make_tables(size: int, has_network: bool) -> Tables:
@@ -96,17 +101,18 @@ def make_tables(size: int, has_network: bool) -> Tables:
     state_maps = np.zeros((n, 256), np.uint32)
     state_maps[:, : len(counts)] = ((2 * counts[:, 1] + 1) * (1 << 22) // (2 * seen + 2)) << 10
     lengths = np.arange(matches.LENGTHS)
-    match_maps = np.tile(np.minimum(60 + 2 * lengths, 97) * (1 << 22) // 100, (matches.MATCHES, 1))
+    match_maps = np.tile(np.minimum(60 + 2 * lengths, 97) * (1 << 22) // 100, (matches.MATCHES, matches.MISSES))
     weights = np.zeros((mixer.ROWS, INPUTS), np.int32)
     weights[:, NETWORK_LOGIT] = 30000 if has_network else 0
-    weights[:, FIRST_MATCH:FIRST_CONTEXT] = 8000
+    weights[:, FIRST_MATCH:FIRST_CONTEXT:INPUTS_A_MATCH] = 8000
     end = FIRST_CONTEXT + INPUTS_EACH * n
-    weights[:, FIRST_CONTEXT:end:INPUTS_EACH] = 6000
+    weights[:, FIRST_CONTEXT:end:INPUTS_EACH] = 4500
     weights[:, FIRST_CONTEXT + 1 : end : INPUTS_EACH] = 3000
     squash = numbers.squash_table()
     support = squash[np.arange(mixer.STEPS) * (2 * numbers.LOGIT_MAX) // (mixer.STEPS - 1)]
     return Tables(
-        slots=np.zeros((n, SLOTS << line_bits(size)), np.uint32),
+        slots=np.zeros(SLOTS << line_bits(size), np.uint32),
+        network_maps=np.append(np.tile(support, NETWORK_ROWS), support[-1]).astype(np.int32),
         state_maps=state_maps,
         match_maps=match_maps.astype(np.int32),
         match_index=np.full((matches.MATCHES, 1 << matches.INDEX_BITS), -1, np.int64),
