@@ -7,13 +7,30 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.ensemble import decisions, state
+from lmzip.models.ensemble import state
+from lmzip.models.ensemble.decisions import accumulate, begin, encode, learn, predict
+from lmzip.models.ensemble.jit import kernel
 from lmzip.models.ensemble.numbers import HISTORY_LIMIT
 from lmzip.models.ensemble.tree import Tree
 
 Bits = NDArray[np.uint8]
 Probabilities = NDArray[np.uint16]
 _FIRST_CAPACITY = 1 << 12
+
+
+@kernel
+def _first_round(windows, tables, tree, record, active, probabilities):
+    """Begin a step and predict its first decisions."""
+    begin(windows, tables, tree, active, record)
+    predict(windows, tables, tree, active, probabilities)
+
+
+@kernel
+def _next_round(windows, tables, tree, record, active, bits, done, probabilities):
+    """Learn a round's bits and predict the next decisions; return how many windows have one. Calls are dear."""
+    left = learn(windows, tables, tree, active, bits, record, done)
+    predict(windows, tables, tree, active[:left], probabilities)
+    return left
 
 
 class Ensemble:
@@ -45,7 +62,7 @@ class Ensemble:
         The arrays are views that the next call overwrites. Twin: `decode`.
         """
         self._prepare(active, frequencies)
-        count = decisions.encode(
+        count = encode(
             self._windows, self._tables, self._tree, active.copy(), symbols, self._record, self._done,
             self._bits, self._probabilities,
         )  # fmt: skip
@@ -60,13 +77,12 @@ class Ensemble:
     ) -> NDArray[np.int32]:
         """Decode one symbol of each active window; decode_bits gives the bits for probabilities."""
         self._prepare(active, frequencies)
-        shared = (self._windows, self._tables, self._tree)
-        decisions.begin(*shared, active, self._record)
-        rest, left = active.copy(), len(active)
+        shared = (self._windows, self._tables, self._tree, self._record)
+        rest, left, probabilities = active.copy(), len(active), self._probabilities
+        _first_round(*shared, rest, probabilities)
         while left:
-            probabilities = self._probabilities[:left]
-            decisions.predict(*shared, rest[:left], probabilities)
-            left = decisions.learn(*shared, rest[:left], decode_bits(probabilities), self._record, self._done)
+            bits = decode_bits(probabilities[:left])
+            left = _next_round(*shared, rest[:left], bits, self._done, probabilities)
         self._done += len(active)
         return self._windows.symbol[active]
 
@@ -79,4 +95,4 @@ class Ensemble:
             grown[:, : history.shape[1]] = history
             self._windows = self._windows._replace(history=grown)
         if frequencies is not None:
-            decisions.accumulate(np.ascontiguousarray(frequencies), self._windows, active)
+            accumulate(np.ascontiguousarray(frequencies), self._windows, active)
