@@ -8,10 +8,10 @@ index of a window's memory.
 
 from __future__ import annotations
 
-from lmzip.models.ensemble.jit import combine, i64, inline, kernel, u32
+from lmzip.models.ensemble.jit import combine, i64, inline, kernel
 from lmzip.models.ensemble.matches import EXPECTED, LENGTH, length_class
 
-CONTEXTS = 29
+CONTEXTS = 28
 
 # The facts in a window's memory, int64.
 WORD, PREVIOUS_WORD, WORD_BEFORE = 0, 1, 2  # hashes of runs of letters in lower case; WORD is 0 between words
@@ -27,9 +27,8 @@ FIELDS_HERE = 14  # FIELDS_HERE + n: where field n of the line begins
 FIELDS_ABOVE = FIELDS_HERE + FIELDS  # and that of the line above; 0: none
 FACTS = FIELDS_ABOVE + FIELDS
 
-LETTER, DIGIT, BLANK = 1, 2, 3
+LETTER, DIGIT, BLANK, OTHER = 1, 2, 3, 4  # kinds; OTHER: bytes from 4 on that are none of these
 _LAST_SIX = (1 << 48) - 1
-# Keys that keep contexts apart stand in the order of the contexts.
 
 
 @inline
@@ -90,6 +89,12 @@ def _back(history, size, distance):
 
 
 @inline
+def _above(history, memory, at):
+    """Return the byte at a place of the line above, 0 behind its end."""
+    return i64(history[at]) if at < memory[LINE] else i64(0)
+
+
+@inline
 def best_match(matches):
     """Return the byte that the longest match expects, and its length; -1, 0: there is none."""
     expected, length = i64(-1), i64(0)
@@ -103,32 +108,11 @@ def best_match(matches):
 def hash_contexts(history, size, memory, matches, node, record, out):
     """Write the hashes (CONTEXTS,) uint32 of the byte that follows history[:size].
 
-    node: where in the tree the byte begins, and so what of its symbol is known. record: the length of the
-    block's records in bytes; 0: it has lines.
+    node: where in the tree the byte begins, and so what of its symbol is known. record: the
+    length of the block's records in bytes; 0: it has lines.
     """
     c1, c2 = _back(history, size, 1), _back(history, size, 2)
     c3, c4 = _back(history, size, 3), _back(history, size, 4)
-    word, previous, before = memory[WORD], memory[PREVIOUS_WORD], memory[WORD_BEFORE]
-    if record > 0:
-        column = size % record
-        above, beside, second = (
-            _back(history, size, record),
-            _back(history, size, record - 1),
-            _back(history, size, 2 * record),
-        )
-    else:
-        column = size - memory[LINE]
-        at = memory[LINE_ABOVE] + column
-        above = i64(history[at]) if at < memory[LINE] else i64(0)
-        beside = i64(history[at + 1]) if at + 1 < memory[LINE] else i64(0)
-        second = i64(0)
-    field = min(memory[FIELD], FIELDS - 1)
-    at = memory[FIELDS_ABOVE + field] + size - memory[FIELDS_HERE + field]
-    has_above = memory[FIELDS_ABOVE + field] > 0
-    field_above = i64(history[at]) if has_above and at < memory[LINE] else i64(0)
-    field_beside = i64(history[at + 1]) if has_above and at + 1 < memory[LINE] else i64(0)
-    expected, length = best_match(matches)
-
     # The last 0 to 6, 8 and 12 bytes.
     out[0] = combine(node, 0)
     h = combine(combine(0, node), c1)
@@ -148,31 +132,56 @@ def hash_contexts(history, size, memory, matches, node, record, out):
         elif distance == 8:
             out[7] = h
     out[8] = h
-    # Words.
-    word = i64(combine(word, node))
-    out[9] = combine(combine(word, c1), 901)
-    out[10] = combine(combine(word, previous), c1)
-    out[11] = combine(combine(combine(word, before), c1), 1102)
-    out[12] = combine(combine(combine(word, previous), before), c1)
-    # Sparse.
-    out[13] = combine(combine(c2, c3), 1300)
-    out[14] = combine(combine(combine(c2, c3), c4), 1400)
-    out[15] = combine(combine(c3, c4), 1500)
-    # Lines, columns, fields, records.
-    out[16] = combine(combine(combine(above, c1), 1600), beside)
-    out[17] = combine(combine(combine(column, above), 1700), second)
-    out[18] = combine(combine(combine(memory[FIELD], memory[FIRST_BYTE]), word), 1800 + c1)
-    out[19] = combine(combine(memory[KINDS] & 0xFFFFFFFF, c1), 1900)
-    out[20] = combine(combine(memory[SHAPE] & 0xFFFFFFFF, memory[SHAPE] >> 32), 2000 + c1)
-    out[21] = combine(combine(combine(memory[INDENTATION], memory[FIRST_BYTE]), word), 2100)
-    out[22] = combine(combine(combine(memory[TAG], word), 2200), c1)
-    out[23] = combine(combine(column, c1), 2300)
-    out[24] = combine(combine(combine(field_above, field_beside), c1), 2400)
     # What the matches expect.
-    out[25] = combine(combine(expected, length_class(length)), 2500)
-    out[26] = combine(combine(combine(expected, c1), min(length, 15) >> 2), 2600)
+    expected, length = best_match(matches)
+    out[9] = combine(expected, length_class(length))
+    out[10] = combine(combine(expected, c1), min(length, 15) >> 2)
     # Symbols.
-    out[27] = combine(combine(node, memory[SYMBOL]), 2700)
-    out[28] = combine(combine(combine(node, memory[SYMBOL]), memory[SYMBOL_BEFORE]), 2800)
-    for i in range(CONTEXTS):
-        out[i] = u32(out[i] + u32(i) * u32(0x3D4D51CB))
+    out[11] = combine(node, memory[SYMBOL])
+    out[12] = combine(combine(node, memory[SYMBOL]), memory[SYMBOL_BEFORE])
+    # Sparse.
+    out[13] = combine(combine(c2, c3), c4)
+    out[14] = combine(c3, c4)
+    # Kinds of bytes.
+    out[15] = combine(memory[KINDS] & 0xFFFFFFFF, c1)
+    out[16] = combine(combine(memory[SHAPE] & 0xFFFFFFFF, memory[SHAPE] >> 32), c1)
+    # Words.
+    word, previous, before = i64(combine(memory[WORD], node)), memory[PREVIOUS_WORD], memory[WORD_BEFORE]
+    out[17] = combine(combine(word, previous), c1)
+    # Fields.
+    field = min(memory[FIELD], FIELDS - 1)
+    at = memory[FIELDS_ABOVE + field] + size - memory[FIELDS_HERE + field]
+    has_above = memory[FIELDS_ABOVE + field] > 0
+    field_above = _above(history, memory, at) if has_above else i64(0)
+    out[18] = combine(combine(field_above, memory[FIELD]), memory[FIRST_BYTE])
+    if record > 0:
+        # Records: the bytes above, two above, and above on the left and right.
+        column, above, second = size % record, _back(history, size, record), _back(history, size, 2 * record)
+        left, right = _back(history, size, record + 1), _back(history, size, record - 1)
+        trend = above + c1 - left
+        out[19] = combine(combine(above, right), c1)
+        out[20] = combine(combine(column, above), second)
+        out[21] = combine(column, c1)
+        out[22] = combine(combine(column, c1), c2)
+        out[23] = combine(combine(column, above), c1)
+        out[24] = combine(above, c1)
+        out[25] = combine(combine(combine(left, above), right), c1)
+        out[26] = combine(combine(above, second), c1 - left)
+        out[27] = combine(column, trend)
+    else:
+        # Lines: the byte above, more of fields, words and tags.
+        column = size - memory[LINE]
+        place = memory[LINE_ABOVE] + column
+        above, right = _above(history, memory, place), _above(history, memory, place + 1)
+        field_right = _above(history, memory, at + 1) if has_above else i64(0)
+        out[19] = combine(combine(above, right), c1)
+        out[20] = combine(column, above)
+        out[21] = combine(column, c1)
+        out[22] = combine(combine(field_above, field_right), c1)
+        out[23] = combine(combine(combine(memory[FIELD], memory[FIRST_BYTE]), word), c1)
+        out[24] = combine(combine(memory[INDENTATION], memory[FIRST_BYTE]), word)
+        out[25] = combine(combine(memory[TAG], word), c1)
+        out[26] = combine(word, c1)
+        out[27] = combine(combine(word, before), c1)
+    for i in range(CONTEXTS):  # contexts with the same facts stay apart
+        out[i] = combine(out[i], i)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from lmzip.models.ensemble.contexts import (
     CONTEXTS,
     KINDS,
+    OTHER,
     SYMBOL,
     SYMBOL_BEFORE,
     hash_contexts,
@@ -28,6 +29,7 @@ from lmzip.models.ensemble.matches import (
 )
 from lmzip.models.ensemble.mixer import (
     AGREEMENT,
+    FINAL_KIND,
     KIND,
     LAST_BYTE,
     MATCH,
@@ -91,11 +93,12 @@ def predict(windows, tables, tree, active, probabilities):
         order, seen = _context_inputs(windows, tables, tree, w, node)
         _choose_rows(windows, tree, w, node, longest, order, seen)
         total = i64(0)
+        first, second = _final_weights(windows, tables, w)
         for k in range(SETS):
             output = dot(windows.inputs[w], tables.weights[windows.rows[w, k]])
             windows.outputs[w, k] = output
-            total += i64(output) * tables.final_weights[windows.rows[w, 0], k]
-        output = i32(min(max(total >> 16, -LOGIT_MAX), LOGIT_MAX))
+            total += i64(output) * (first[k] + second[k])
+        output = i32(min(max(total >> 17, -LOGIT_MAX), LOGIT_MAX))
         windows.outputs[w, SETS] = output
         probabilities[a] = _refine(windows, tables, tree, w, node, longest, output)
 
@@ -327,7 +330,7 @@ def _choose_rows(windows, tree, w, node, longest, order, seen):
     rows[5] = AGREEMENT + certainty * 32 + min(seen, 31)
     kinds = i64(0)
     for distance in range(3):
-        kinds = kinds * 5 + min(windows.memory[w, KINDS] >> (8 * distance) & 255, 5 - 1)
+        kinds = kinds * (OTHER + 1) + min(windows.memory[w, KINDS] >> (8 * distance) & 255, OTHER)
     rows[6] = KIND + kinds * 10 + place
 
 
@@ -348,12 +351,21 @@ def _refine(windows, tables, tree, w, node, longest, output):
 
 
 @inline
+def _final_weights(windows, tables, w):
+    """Return the two rows of weights of the sets' outputs."""
+    rows = windows.rows[w]
+    return tables.final_weights[rows[0] - NODES], tables.final_weights[rows[6] - KIND + FINAL_KIND]
+
+
+@inline
 def _learn_mixing(windows, tables, w, bit, rate):
     """Train the final mixer, the sets, and the adaptive maps."""
-    final_weights = tables.final_weights[windows.rows[w, 0]]
+    first, second = _final_weights(windows, tables, w)
     error = i64((bit << 16) - squash(tables.squash, windows.outputs[w, SETS]))
     for k in range(SETS):
-        final_weights[k] += (windows.outputs[w, k] * error * FINAL_RATE) >> 22
+        change = (windows.outputs[w, k] * error * FINAL_RATE) >> 22
+        first[k] += change
+        second[k] += change
     for k in range(SETS):
         # Windows of the same round share rows: the error is that of the weights as they are now.
         weights = tables.weights[windows.rows[w, k]]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, u32
 
-MATCHES = 2
-LEAST = (5, 10)  # bytes that a match of each model must have
+MATCHES = 3
+LEAST = (5, 9, 20)  # bytes that a match of each model must have
 LONGEST = 400
 LENGTHS = 32  # classes of length
 INDEX_BITS = 18
-MOST_MISSES = 3  # of the last eight bytes; a match that had more is given up
+MOST_MISSES = 7  # of the last eight bytes; a match that had more is given up
 
 # The fields of a match, int64.
 IN_WINDOW, POSITION, LENGTH = 0, 1, 2  # POSITION: 0 for no match; LENGTH: bytes since the last miss

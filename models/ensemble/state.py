@@ -54,7 +54,7 @@ class Tables(NamedTuple):
     match_maps: NDArray[np.int32]  # (MATCHES, MISSES * LENGTHS): probability that the expected bit comes, of 2**22
     match_index: NDArray[np.int64]  # (MATCHES, 2**INDEX_BITS)
     weights: NDArray[np.int32]  # (ROWS, INPUTS)
-    final_weights: NDArray[np.int32]  # (512, SETS)
+    final_weights: NDArray[np.int32]  # (FINAL_ROWS, SETS)
     adaptive_maps: NDArray[np.int32]  # (MAP_ROWS * STEPS + 1,) probabilities of 65536
     next_state: NDArray[np.uint8]  # (states, 2)
     rate: NDArray[np.int32]  # (states,) of 65536
@@ -103,11 +103,11 @@ def make_tables(size: int, has_network: bool) -> Tables:
     lengths = np.arange(matches.LENGTHS)
     match_maps = np.tile(np.minimum(60 + 2 * lengths, 97) * (1 << 22) // 100, (matches.MATCHES, matches.MISSES))
     weights = np.zeros((mixer.ROWS, INPUTS), np.int32)
-    weights[:, NETWORK_LOGIT] = 30000 if has_network else 0
+    weights[:, NETWORK_LOGIT] = 40000 if has_network else 0
     weights[:, FIRST_MATCH:FIRST_CONTEXT:INPUTS_A_MATCH] = 8000
     end = FIRST_CONTEXT + INPUTS_EACH * n
-    weights[:, FIRST_CONTEXT:end:INPUTS_EACH] = 4500
-    weights[:, FIRST_CONTEXT + 1 : end : INPUTS_EACH] = 3000
+    weights[:, FIRST_CONTEXT:end:INPUTS_EACH] = 2500
+    weights[:, FIRST_CONTEXT + 1 : end : INPUTS_EACH] = 1000
     squash = numbers.squash_table()
     support = squash[np.arange(mixer.STEPS) * (2 * numbers.LOGIT_MAX) // (mixer.STEPS - 1)]
     return Tables(
@@ -117,7 +117,7 @@ def make_tables(size: int, has_network: bool) -> Tables:
         match_maps=match_maps.astype(np.int32),
         match_index=np.full((matches.MATCHES, 1 << matches.INDEX_BITS), -1, np.int64),
         weights=weights,
-        final_weights=np.full((512, mixer.SETS), 65536 // mixer.SETS, np.int32),
+        final_weights=np.full((mixer.FINAL_ROWS, mixer.SETS), 65536 // mixer.SETS, np.int32),
         adaptive_maps=np.append(np.tile(support, MAP_ROWS), support[-1]).astype(np.int32),
         next_state=next_state.astype(np.uint8),
         rate=(131072 // (2 * seen + 3)).astype(np.int32),
