@@ -280,8 +280,13 @@ def _begin(
     plan: LockstepPlan, size: int, model: Model | None, steps: int
 ) -> tuple[Ensemble, list[Session] | list[lockstep.Alone]]:
     """Return the ensemble of a block, and a session of the network for each cohort of its windows."""
-    from lmzip.models.ensemble.ensemble import Ensemble  # numba takes its time
+    from lmzip.models.ensemble.ensemble import Ensemble, is_trusted  # numba takes its time
 
+    if not is_trusted():
+        raise LMZError(
+            "the ensemble does not compute exactly on this machine: its self-test gives other integers than everywhere "
+            "else. Nothing was coded. Please report this with the output of `lmzip models info`"
+        )
     parts = lockstep.cohorts(plan.windows)
     if model is None:
         return Ensemble(_byte_tree(), plan.windows, size, plan.record, False), [lockstep.Alone() for _ in parts]
