@@ -17,7 +17,7 @@ from lmzip.models.bundle import FILES
 if TYPE_CHECKING:
     from lmzip.models.text import TextModel
 
-DEFAULT_MODEL = "text-1"
+DEFAULT_MODEL = "text-2"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Shipped:
 # By the id that files record. A changed model gets a new id, and the old one stays as long as
 # files made with it are to be read.
 SHIPPED = {
-    "text-1": Shipped("default", "07dc87f9a5083ed021386573747d2ac4dc4fd8a765fbf03babf8f81caceecdae"),
+    "text-2": Shipped("default", "64461451d0bda11bd055d7c045be70d52ef35b15c210c60b24cf0489231a6161"),
 }
 
 _lock = threading.Lock()

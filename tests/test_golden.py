@@ -39,15 +39,25 @@ def test_golden(name: str) -> None:
         assert hashlib.sha256(content).hexdigest() == description["sha256"]
 
 
+MADE: dict[str, dict[str, object]] = {
+    "good-model": {"level": 1, "method": "model"},
+    "good-ensemble": {"level": 4},
+    "good-ensemble-cohorts": {"level": 4, "coder": "rans"},
+    "good-adaptive": {"level": 1},
+}
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("backend", ["cpu", "torch"])
 def test_encoding_gives_the_golden_bytes(threads: int, backend: str) -> None:
-    data, _ = load("good-model")
     model = lmzip.load_model(threads=threads, backend=backend)
-    content = lmzip.decompress(data, model=model)
-    assert lmzip.compress(content, 1, model=model, verify=False) == data
+    for name, options in MADE.items():
+        data, _ = load(name)
+        content = lmzip.decompress(data, model=model)
+        assert lmzip.compress(content, model=model, verify=False, **options) == data  # type: ignore[arg-type]
 
 
+LOCKSTEP = [*MADE, "good-model-rans"]
 DECODE = """
 import hashlib, sys, lmzip
 for path in sys.argv[1:]:
@@ -62,12 +72,12 @@ for path in sys.argv[1:]:
         {"ONEDNN_MAX_CPU_ISA": "SSE41"},
         {"ATEN_CPU_CAPABILITY": "default"},
         {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""},
-        {"OMP_NUM_THREADS": "1"},
+        {"NUMBA_NUM_THREADS": "1"},
     ],
     ids=lambda environment: "-".join(f"{k}={v}" for k, v in environment.items()),
 )
 def test_golden_in_other_environments(environment: dict[str, str], tmp_path: Path) -> None:
-    names = ["good-model", "good-model-rans"]
+    names = LOCKSTEP
     if "NUMBA_CPU_NAME" in environment:  # compiles for the other processor, into a cache of its own
         environment = {**environment, "NUMBA_CACHE_DIR": str(tmp_path)}
     result = subprocess.run(
@@ -81,11 +91,11 @@ def test_golden_in_other_environments(environment: dict[str, str], tmp_path: Pat
 @pytest.mark.gpu
 def test_golden_on_a_gpu() -> None:
     model = lmzip.load_model(backend="cuda")
-    for name in ("good-model", "good-model-rans"):
+    for name in LOCKSTEP:
         data, description = load(name)
         content = lmzip.decompress(data, model=model)
         assert hashlib.sha256(content).hexdigest() == description["sha256"]
-    assert lmzip.compress(content, 9, model=model, coder="rans", verify=False) == data
+    assert lmzip.compress(content, 9, model=model, method="model", coder="rans", verify=False) == data
 
 
 def test_samples_are_what_the_manifest_says() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import struct
 from pathlib import Path
 
 import lmzip
@@ -27,7 +28,9 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
     prose = (SAMPLES / "france_at_war.txt").read_bytes()[20_000:26_000]
     code = (SAMPLES / "pep-0697.rst").read_bytes()[8_000:11_000]
     noise = hashlib.shake_256(b"lmzip").digest(500)
-    packed = lmzip.compress(prose, 1)
+    chapters = (SAMPLES / "france_at_war.txt").read_bytes()[:70_000]
+    rows = b"".join(struct.pack("<IhBd", i, i * i % 997, i % 7, 1 / (i + 1)) for i in range(400))
+    packed = lmzip.compress(prose, 1, method="model")
     header = container.create_header(container.Header(6, 1 << 22, 0))
     unknown = container.create_record(0x7F, b"a later version's business")
     skippable = lmzip.LMZCompressor(6, content_size=len(noise))
@@ -43,7 +46,10 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
         "good-lzma": ("one lzma block", lmzip.compress(noise * 9 + b"x" * 99, method="general"), noise * 9 + b"x" * 99),
         "good-zstd": ("one zstd block", lmzip.compress(b"lmzip " * 20, method="general"), b"lmzip " * 20),
         "good-model": ("prose, three windows, range coder", packed, prose),
-        "good-model-rans": ("code, one window, rANS", lmzip.compress(code, 9, coder="rans"), code),
+        "good-model-rans": ("code, one window, rANS", lmzip.compress(code, 9, coder="rans", method="model"), code),
+        "good-ensemble": ("prose, two windows, ensemble", lmzip.compress(prose, 4), prose),
+        "good-ensemble-cohorts": ("18 windows, two cohorts, rANS", lmzip.compress(chapters, 4, coder="rans"), chapters),
+        "good-adaptive": ("records of 15 bytes, three windows, no network", lmzip.compress(rows, 1), rows),
         "good-frames": ("three frames, the second one empty", packed + lmzip.compress(b"") + packed, prose + prose),
         "good-skippable": ("a record of an unknown type above 0x40 before the block", with_skippable, noise),
         "bad-truncated": ("the footer is cut off", packed[:-8], "TruncatedError"),
