@@ -278,7 +278,7 @@ def _decode_in_lockstep(
 
 def _begin(
     plan: LockstepPlan, size: int, model: Model | None, steps: int
-) -> tuple[Ensemble, list[Session] | list[lockstep.Alone]]:
+) -> tuple[Ensemble, list[Session | lockstep.Alone]]:
     """Return the ensemble of a block, and a session of the network for each cohort of its windows."""
     from lmzip.models.ensemble.ensemble import Ensemble, is_trusted  # numba takes its time
 
@@ -290,7 +290,9 @@ def _begin(
     parts = lockstep.cohorts(plan.windows)
     if model is None:
         return Ensemble(_byte_tree(), plan.windows, size, plan.record, False), [lockstep.Alone() for _ in parts]
-    sessions = [model.begin(len(part), plan.file_start and part.start == 0, steps) for part in parts]
+    sessions: list[Session | lockstep.Alone] = [
+        model.begin(len(part), plan.file_start and part.start == 0, steps) for part in parts
+    ]
     return Ensemble(model.tree, plan.windows, size, plan.record, True), sessions
 
 

@@ -7,8 +7,8 @@ understand the format.
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lmzip.models.ensemble.ensemble import Ensemble
 
 Symbols = NDArray[np.int32]
+Predictions = NDArray[np.uint32] | list[None]  # frequencies (steps, windows, alphabet), or no network
 CALL_ROWS = 1024  # predictions that the encoder asks for at a time
 TWO_COHORTS = 16  # windows; format
 
@@ -28,11 +29,8 @@ class TooLong(Exception):
     """The code is longer than it may be."""
 
 
-class Watch(Protocol):
-    """Told of an encoder's progress; may raise TooLong."""
-
-    def __call__(self, symbols: int, size: int) -> None:
-        """symbols: how many are coded; size: bytes of the code so far."""
+# Told how many symbols are coded and how many bytes the code has so far; may raise TooLong.
+Watch = Callable[[int, int], None]
 
 
 class Alone:
@@ -111,7 +109,7 @@ def decode_symbols(
 
 
 def encode_decisions(
-    ensemble: Ensemble, sessions: list[Session] | list[Alone], symbols: Symbols, windows: int, encoder: Encoder,
+    ensemble: Ensemble, sessions: Sequence[Session | Alone], symbols: Symbols, windows: int, encoder: Encoder,
     watch: Watch,
 ) -> None:  # fmt: skip
     """Code symbols by the ensemble; sessions: one for each cohort of the windows. Twin: decode_decisions."""
@@ -131,7 +129,7 @@ def encode_decisions(
 
 
 def decode_decisions(
-    ensemble: Ensemble, sessions: list[Session] | list[Alone], decoder: Decoder, count: int, windows: int,
+    ensemble: Ensemble, sessions: Sequence[Session | Alone], decoder: Decoder, count: int, windows: int,
     progress: Callable[[int], None],
 ) -> Symbols:  # fmt: skip
     """Decode what encode_decisions coded. Raises CoderError and ValueError where the code is impossible."""
@@ -153,15 +151,15 @@ def decode_decisions(
 
 
 def _prefill_ahead(
-    sessions: list[Session] | list[Alone], parts: list[range], chunks: Iterable[Symbols]
-) -> Iterator[list[NDArray[np.uint32]] | list[list[None]]]:
+    sessions: Sequence[Session | Alone], parts: list[range], chunks: Iterable[Symbols]
+) -> Iterator[list[Predictions]]:
     """Yield the predictions of every cohort for one chunk after the other, the next being computed meanwhile."""
 
-    def prefill(chunk: Symbols) -> list[NDArray[np.uint32]]:
+    def prefill(chunk: Symbols) -> list[Predictions]:
         return [session.prefill(chunk[part.start : part.stop]) for session, part in zip(sessions, parts, strict=True)]
 
     with concurrent.futures.ThreadPoolExecutor(1) as background:
-        ahead = None
+        ahead: concurrent.futures.Future[list[Predictions]] | None = None
         for chunk in chunks:
             behind, ahead = ahead, background.submit(prefill, chunk)
             if behind is not None:

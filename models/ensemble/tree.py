@@ -42,7 +42,7 @@ def make_tree(vocabulary: list[bytes]) -> Tree:
         while end - first > 1:
             if partial == 0:
                 middle = first + 1 if len(vocabulary[first]) == depth else first
-                below = ((depth, 0), (depth, 1))
+                below: tuple[tuple[int, int], ...] = ((depth, 0), (depth, 1))
             else:
                 bit = 8 - partial.bit_length()
                 ones = [vocabulary[i][depth] >> bit & 1 for i in range(first, end)]
