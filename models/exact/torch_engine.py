@@ -247,7 +247,15 @@ class TorchEngine:
         return TorchState(0, layers)
 
     def forward(self, state: TorchState, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
-        """See Engine.forward."""
+        """See Engine.forward. The operations are too small to share: torch keeps to one thread meanwhile."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return self._forward(state, ids)
+        finally:
+            torch.set_num_threads(threads)
+
+    def _forward(self, state: TorchState, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
         c, gains, eps = self.config, self._gains, self.config.rms_norm_eps
         start, state.position = state.position, state.position + ids.shape[1]
         cos, sin = self._rope_between(start, state.position)
