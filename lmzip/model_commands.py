@@ -80,7 +80,7 @@ def self_tests() -> dict[str, bool]:
     from lmzip.models.exact.backends import BACKENDS, is_trusted
 
     if kernels.compiles_now():
-        say("lmzip: compiling for this machine; once after an installation, some 15 seconds")
+        say("lmzip: compiling for this machine; once after an installation, half a minute")
     return {name: is_trusted(name) for name in BACKENDS if name != "cuda" or torch.cuda.is_available()}
 
 

@@ -43,7 +43,7 @@ def make_engine(
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
     if backend in (None, "cpu") and notify is not None and kernels.compiles_now():
-        notify("compiling for this machine; once after an installation, some 15 seconds")
+        notify("compiling for this machine; once after an installation, half a minute")
     for name in [backend] if backend else ["cpu", "torch"]:
         if is_trusted(name):
             return name, BACKENDS[name](weights)
