@@ -34,6 +34,7 @@ MAX_SKIPPABLE_SIZE = 1 << 24
 MAX_INDEX_SIZE = 1 << 22
 MAX_WINDOWS = 1 << 10  # a model keeps memory for each
 MAX_RECORD = 1 << 16
+MAX_MASK = (1 << 32) - 1
 FOOTER_SIZE = 8
 
 
@@ -79,6 +80,7 @@ class LockstepPlan:
     """How the symbols of a block stand in its code.
 
     record: length in bytes of the records that the data consists of, 0 for none.
+    contexts, sets: masks of those that the ensemble uses.
     """
 
     symbols: int
@@ -86,6 +88,8 @@ class LockstepPlan:
     coder: int
     file_start: bool
     record: int = 0
+    contexts: int = 0
+    sets: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,7 +256,9 @@ def parse_model_definition(payload: bytes) -> ModelDefinition:
 def create_lockstep_payload(type_: int, plan: LockstepPlan) -> bytes:
     """Return the payload of a block of LOCKSTEP_TYPES up to its code."""
     head = create_varint(plan.symbols) + create_varint(plan.windows) + bytes([plan.coder, int(plan.file_start)])
-    return head if type_ == MODEL else head + create_varint(plan.record)
+    if type_ == MODEL:
+        return head
+    return head + create_varint(plan.record) + create_varint(plan.contexts) + create_varint(plan.sets)
 
 
 def parse_lockstep_payload(type_: int, payload: bytes, raw_size: int) -> tuple[LockstepPlan, int]:
@@ -264,10 +270,12 @@ def parse_lockstep_payload(type_: int, payload: bytes, raw_size: int) -> tuple[L
     offset += 2
     if windows == 0 or flags > 1:
         raise CorruptError(f"{what}: {windows} windows, flags {flags:#04x}")
-    record = 0
+    record = contexts = sets = 0
     if type_ != MODEL:
         record, offset = parse_varint(payload, offset, MAX_RECORD, f"{what}: record length")
-    return LockstepPlan(symbols, windows, coder, bool(flags), record), offset
+        contexts, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: contexts")
+        sets, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: sets")
+    return LockstepPlan(symbols, windows, coder, bool(flags), record, contexts, sets), offset
 
 
 def create_end(index: Index) -> bytes:
