@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.models.ensemble.tree import Tree
+
+if TYPE_CHECKING:
+    from lmzip.models.ensemble.prior import Prior
 
 
 class Session(Protocol):
@@ -34,12 +37,14 @@ class Model(Protocol):
         sha256: hash of everything that decides the probabilities.
         profile: name of the arithmetic, such as `exact-1`.
         alphabet: symbols are 0 .. alphabet - 1.
+        prior: what the ensemble begins with, None for nothing.
     """
 
     id: str
     sha256: bytes
     profile: str
     alphabet: int
+    prior: Prior | None
 
     @property
     def tree(self) -> Tree:
