@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Symbols = NDArray[np.int32]
 Call = tuple[int, int, int]  # first step, last step + 1, windows that have these steps
 CALL_ROWS = 1024  # predictions that the encoder asks for at a time
-TWO_COHORTS = 8  # windows; a matter of speed
+TWO_COHORTS = 16  # windows; a matter of speed
 
 
 class TooLong(Exception):

@@ -126,7 +126,7 @@ def hash_contexts(history, size, memory, matches, node, record, out):
     """
     c1, c2 = _back(history, size, 1), _back(history, size, 2)
     c3, c4 = _back(history, size, 3), _back(history, size, 4)
-    # The last 0 to 6, 8 and 12 bytes.
+    # The last 0 to 4, 6, 8 and 12 bytes.
     out[0] = combine(node, 0)
     h = combine(combine(0, node), c1)
     out[1] = h
@@ -138,9 +138,7 @@ def hash_contexts(history, size, memory, matches, node, record, out):
     out[4] = h
     for distance in range(5, 13):
         h = combine(h, _back(history, size, distance))
-        if distance == 5:
-            out[5] = h
-        elif distance == 6:
+        if distance == 6:
             out[6] = h
         elif distance == 8:
             out[7] = h
@@ -150,9 +148,9 @@ def hash_contexts(history, size, memory, matches, node, record, out):
     out[9] = combine(expected, length_class(length))
     out[10] = combine(combine(expected, c1), min(length, 15) >> 2)
     # Symbols.
-    out[11] = combine(node, memory[SYMBOL])
     out[12] = combine(combine(node, memory[SYMBOL]), memory[SYMBOL_BEFORE])
     # Sparse.
+    out[11] = combine(c2, c3)
     out[13] = combine(combine(c2, c3), c4)
     out[14] = combine(c3, c4)
     # Kinds of bytes.
@@ -160,6 +158,7 @@ def hash_contexts(history, size, memory, matches, node, record, out):
     out[16] = combine(combine(memory[SHAPE] & 0xFFFFFFFF, memory[SHAPE] >> 32), c1)
     # Words.
     word, previous, before = i64(combine(memory[WORD], node)), memory[PREVIOUS_WORD], memory[WORD_BEFORE]
+    out[5] = combine(combine(combine(word, previous), before), c1)
     out[17] = combine(combine(word, previous), c1)
     # Fields.
     field = min(memory[FIELD], FIELDS - 1)

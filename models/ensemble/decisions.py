@@ -27,6 +27,7 @@ from lmzip.models.ensemble.mixer import (
     NETWORK,
     NODES,
     ORDER,
+    SECOND_BYTE,
     dot,
     squash,
     train,
@@ -128,6 +129,7 @@ def _choose_rows(windows, cursor, w, partial, depth, known, last, longest, order
     for distance in range(3):
         kinds = kinds * (OTHER + 1) + min(windows.memory[w, KINDS] >> (8 * distance) & 255, OTHER)
     rows[6] = KIND + kinds * 10 + place
+    rows[7] = SECOND_BYTE + _back(windows, w, 2)
 
 
 @inline

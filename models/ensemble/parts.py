@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CONTEXTS = 30  # see contexts.py
-SETS = 7  # see mixer.py
+SETS = 8  # see mixer.py
 
 
 class Parts(NamedTuple):

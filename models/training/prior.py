@@ -20,11 +20,13 @@ from lmzip.models.bundle import PRIOR, fingerprint
 from lmzip.models.ensemble.ensemble import Ensemble
 from lmzip.models.ensemble.prior import make_prior
 from lmzip.models.text import TextModel, load_text_model
-from lmzip.models.training.pack import WEIGHTS, documents
+from lmzip.models.training.pack import WEIGHTS
 
 LEARNT = ("weights", "final_weights", "match_maps", "state_maps", "network_maps", "adaptive_maps")
 WINDOWS = 2
-LARGEST_SHARE = 0.3  # of the documents that one domain gives: what is said of prose holds sooner than what is said of data
+LARGEST_SHARE = (
+    0.3  # of the documents that one domain gives: what is said of prose holds sooner than what is said of data
+)
 
 
 def pieces(corpora: Path, count: int, size: int, seed: int) -> list[bytes]:
