@@ -108,7 +108,8 @@ def _read_frame(file: IO[bytes], frame_offset: int, frame_start: int) -> ListedF
 
 def _with_plan(block: ListedBlock, type_: int, payload: bytes, model: str | None) -> ListedBlock:
     plan, _ = container.parse_lockstep_payload(type_, payload, block.content_size)
-    coder = next((name for name, number in CODER_IDS.items() if number == plan.coder), str(plan.coder))
+    names = container.DATA_TYPES if type_ == container.RANK else {number: name for name, number in CODER_IDS.items()}
+    coder = names.get(plan.coder, str(plan.coder))
     return dataclasses.replace(block, model=model, symbols=plan.symbols, windows=plan.windows, coder=coder)
 
 
@@ -133,8 +134,8 @@ def as_json(name: str, size: int, frames: list[ListedFrame]) -> dict[str, Any]:
         offset, size, content_size, level, block_size, sha256 (of the content), models, blocks.
     models: a list of id, sha256, profile. blocks: a list of
         offset, size (in the file), start, content_size (in the content of all frames),
-        method (`stored`, `zstd`, `lzma`, `model`, `ensemble`, `adaptive`), and, null where a method has none:
-        model (its id), symbols, windows, coder (`range`, `rans`).
+        method (`stored`, `zstd`, `lzma`, `model`, `ensemble`, `adaptive`, `rank`), and, null where a method has none:
+        model (its id), symbols, windows, coder (`range`, `rans`; of `rank`: `zstd`, `lzma`).
     Where the file cannot be listed: file, error (a message), exit_code. Keys may be added, none will go.
     """
     content = sum(frame.content_size for frame in frames)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.coders import Decoder, Encoder
+from lmzip.coders import Decoder, Encoder, ranks_of, symbols_of
 from lmzip.models.base import Session
 
 if TYPE_CHECKING:
@@ -106,6 +106,30 @@ def decode_symbols(
         session.update(table[step])
         progress(min(count, (step + 1) * windows))
     return join(table.T, count)
+
+
+def encode_ranks(session: Session, symbols: Symbols, windows: int, watch: Watch) -> Symbols:
+    """Return the rank of every symbol in the network's prediction, in the symbols' order. Twin: decode_ranks."""
+    table = cut(symbols, windows)
+    ranks = np.empty_like(table)
+    for start in range(0, table.shape[1], stride(windows)):
+        predictions = session.prefill(table[:, start : start + stride(windows)])
+        for step, frequencies in enumerate(predictions, start):
+            ranks[:, step] = ranks_of(table[:, step], frequencies)
+        watch(min(len(symbols), (start + len(predictions)) * windows), 0)
+    return join(ranks, len(symbols))
+
+
+def decode_ranks(session: Session, ranks: Symbols, windows: int, progress: Callable[[int], None]) -> Symbols:
+    """Return the symbols of ranks. Raises CoderError where a rank is too large."""
+    table = cut(ranks, windows)
+    steps = table.shape[1]
+    for step in range(steps):
+        table[:, step] = symbols_of(table[:, step], session.predict())
+        if step < steps - 1:
+            session.update(np.ascontiguousarray(table[:, step]))
+        progress(min(len(ranks), (step + 1) * windows))
+    return join(table, len(ranks))
 
 
 def encode_decisions(

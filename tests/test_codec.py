@@ -15,7 +15,7 @@ from mocks import TOTAL, MockModel, MockSession, bigram, certain, markov_text, u
 from lmzip import codec, container, lockstep
 from lmzip.codec import LEVELS, Options, decode_payload, encode_block
 from lmzip.coders import CODER_IDS, CODERS
-from lmzip.container import ADAPTIVE, ENSEMBLE, MODEL, LockstepPlan
+from lmzip.container import ADAPTIVE, ENSEMBLE, MODEL, RANK, LockstepPlan
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
 
 TEXT = markov_text(2400)
@@ -31,6 +31,8 @@ def coded(data: bytes, model: MockModel, windows: int, coder: str, type_: int = 
     def watch(done: int, size: int) -> None:
         pass
 
+    if type_ == RANK:
+        return codec._pack_ranks(lockstep.encode_ranks(model.begin(windows, True), symbols, windows, watch), plan)
     if type_ == MODEL:
         lockstep.encode_symbols(model.begin(windows, True), symbols, windows, encoder, watch)
     else:
@@ -45,7 +47,7 @@ def coded(data: bytes, model: MockModel, windows: int, coder: str, type_: int = 
     st.integers(1, 300),
     st.sampled_from(sorted(CODER_IDS)),
     st.sampled_from(sorted(MODELS)),
-    st.sampled_from((MODEL, ENSEMBLE, ADAPTIVE)),
+    st.sampled_from((MODEL, ENSEMBLE, ADAPTIVE, RANK)),
     st.sampled_from((0, 1, 7, 400)),
 )
 def test_any_bytes_in_any_number_of_windows(
@@ -92,7 +94,7 @@ def test_the_smallest_method_wins() -> None:
 
 def test_each_method_is_used_where_it_is_asked_for() -> None:
     model = bigram(TEXT)
-    for method, type_ in (("model", MODEL), ("ensemble", ENSEMBLE), ("adaptive", ADAPTIVE)):
+    for method, type_ in (("model", MODEL), ("ensemble", ENSEMBLE), ("adaptive", ADAPTIVE), ("rank", RANK)):
         assert encode_block(TEXT, model, True, Options(method=method))[0] == type_
     assert encode_block(TEXT, model, True, Options(method="general"))[0] in (container.LZMA, container.ZSTD)
     assert encode_block(TEXT, None, True, Options())[0] == ADAPTIVE
@@ -133,7 +135,7 @@ class Forgetful(MockModel):
 
 
 def test_a_model_that_contradicts_itself_is_caught() -> None:
-    for method in ("model", "ensemble"):
+    for method in ("model", "ensemble", "rank"):
         model = Forgetful(bigram(TEXT).table, "forgetful")
         with pytest.raises(LMZError, match="did not decode to itself"):
             encode_block(TEXT[:200], model, True, Options(method=method))
@@ -168,6 +170,9 @@ def test_bad_payloads() -> None:
         decode_payload(MODEL, payload, 10000, model)
     with pytest.raises(UnsupportedError, match="coder 9"):
         decode_payload(MODEL, container.create_lockstep_payload(MODEL, LockstepPlan(3, 1, 9, True)), 3, model)
+    for coder in CODER_IDS.values():
+        with pytest.raises(UnsupportedError, match=f"coder {coder}"):
+            decode_payload(RANK, container.create_lockstep_payload(RANK, LockstepPlan(3, 1, coder, True)), 3, model)
     for type_ in (container.ZSTD, container.LZMA):
         with pytest.raises(CorruptError):
             decode_payload(type_, b"\x28\xb5nonsense", 100, None)

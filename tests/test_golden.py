@@ -41,6 +41,7 @@ def test_golden(name: str) -> None:
 
 MADE: dict[str, dict[str, object]] = {
     "good-model": {"level": 1, "method": "model"},
+    "good-rank": {"level": 1, "method": "rank"},
     "good-ensemble": {"level": 4},
     "good-adaptive": {"level": 1},
 }

@@ -49,6 +49,7 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
         "good-ensemble": ("prose, two windows, ensemble", lmzip.compress(prose, 4), prose),
         "good-ensemble-cohorts": ("20 windows, two cohorts, rANS", _in_small_windows(prose), prose),
         "good-adaptive": ("records of 15 bytes, three windows, no network", lmzip.compress(rows, 1), rows),
+        "good-rank": ("prose, ranks, three windows", lmzip.compress(prose, 1, method="rank"), prose),
         "good-frames": ("three frames, the second one empty", packed + lmzip.compress(b"") + packed, prose + prose),
         "good-skippable": ("a record of an unknown type above 0x40 before the block", with_skippable, noise),
         "bad-truncated": ("the footer is cut off", packed[:-8], "TruncatedError"),
