@@ -36,34 +36,60 @@ DECODER_WINDOWS = 256  # that a model predicts at a time
 
 def encode(
     data: Buffer, bits: int = 16, token_bits: int = 8, model: Model | None = None, *,
-    segment: int | None = None, progress: Progress | None = None,
+    optimal: bool = False, segment: int | None = None, progress: Progress | None = None,
 ) -> Tokens:  # fmt: skip
     """Return data as tokens. Twin: decode.
 
     data: any bytes. bits: of a window, one of WINDOW_BITS. token_bits: 8 or 16. model: None for the default one.
-    segment: bytes; segments are coded in parallel, and end a window; None for 128 * bits. Decoding does not need it.
+    optimal: make the fewest windows there can be, in which some end before they are full; slower as many times as a
+    window has bytes. segment: bytes; without `optimal` segments are coded in parallel, and end a window; None for
+    128 * bits. Decoding needs neither.
     Returns (tokens,) uint8 or uint16: the bits of all windows, highest first, and zeros until the last token is full.
     Raises ValueError for other bits.
     """
     _check(bits, token_bits)
     data = bytes(memoryview(data).cast("B"))
-    segment = 128 * bits if segment is None else segment
-    coder = WindowCoder(load_model() if model is None else model, bits)
+    coder, report = WindowCoder(load_model() if model is None else model, bits), progress or (lambda done: None)
+    values = _fewest(data, coder, report) if optimal else _full(data, coder, segment or 128 * bits, report)
+    code = b"".join([value.to_bytes(bits // 8, "big") for value in values])
+    code += bytes(-len(code) % (token_bits // 8))
+    return np.frombuffer(code, f">u{token_bits // 8}").astype(f"u{token_bits // 8}")
+
+
+def _full(data: bytes, coder: WindowCoder, segment: int, progress: Progress) -> list[int]:
+    """Return windows that take what fits, beginning anew with each segment."""
     places = [*range(0, len(data), segment)]
     ends = [min(place + segment, len(data)) for place in places]
     values: list[list[int]] = [[] for _ in places]
     done = 0
     while active := [i for i, end in enumerate(ends) if places[i] < end]:
-        texts = [data[places[i] : min(places[i] + LIMIT * bits, ends[i])] for i in active]
-        for i, (value, size) in zip(active, coder.encode(texts), strict=True):
+        texts = [data[places[i] : min(places[i] + coder.limit, ends[i])] for i in active]
+        for i, stops in zip(active, coder.encode(texts), strict=True):
+            value, size = stops[-1]
             values[i].append(value)
             places[i] += size
             done += size
-        if progress is not None:
-            progress(done)
-    code = b"".join([value.to_bytes(bits // 8, "big") for part in values for value in part])
-    code += bytes(-len(code) % (token_bits // 8))
-    return np.frombuffer(code, f">u{token_bits // 8}").astype(f"u{token_bits // 8}")
+        progress(done)
+    return [value for part in values for value in part]
+
+
+def _fewest(data: bytes, coder: WindowCoder, progress: Progress) -> list[int]:
+    """Return the fewest windows: from the end on, the best one from every byte."""
+    counts = [0] * (len(data) + 1)  # of the windows from there to the end
+    best = [(0, 0)] * len(data)
+    for end in range(len(data), 0, -CALL_ROWS):
+        start = max(0, end - CALL_ROWS)
+        coded = coder.encode([data[place : place + coder.limit] for place in range(start, end)])
+        for place in reversed(range(start, end)):
+            value, size = min(reversed(coded[place - start]), key=lambda stop: counts[place + stop[1]])  # noqa: B023
+            counts[place], best[place] = 1 + counts[place + size], (value, size)
+        progress(len(data) - start)
+    values, place = [], 0
+    while place < len(data):
+        value, size = best[place]
+        values.append(value)
+        place += size
+    return values
 
 
 def decode(tokens: Tokens, bits: int = 16, model: Model | None = None, *, progress: Progress | None = None) -> bytes:
@@ -106,14 +132,16 @@ class WindowCoder:
     """Codes windows of `bits` bits by a model's predictions from nothing."""
 
     def __init__(self, model: Model, bits: int) -> None:
-        self._model, self._bits, self._tree = model, bits, _Tree(model.tree)
+        self._model, self._tree = model, _Tree(model.tree)
         self._first_literal = (1 << bits) - LITERALS
+        self._steps = 3 * bits // 16  # symbols: somewhat more than a window of prose takes
+        self.limit = LIMIT * bits  # bytes of a window
 
-    def encode(self, texts: Sequence[bytes]) -> list[tuple[int, int]]:
-        """Return for each text, none empty, the value of a window with its beginning, and how many bytes that is."""
+    def encode(self, texts: Sequence[bytes]) -> list[list[tuple[int, int]]]:
+        """Return for each text, none empty, the windows with its beginning: their values and bytes, the longest last."""
         symbols = [self._model.encode(text) for text in texts]
         windows = [_Window(self._first_literal) for _ in texts]
-        pending, steps = list(range(len(texts))), 3 * self._bits // 16  # some more than a window of prose takes
+        pending, steps = list(range(len(texts))), self._steps
         while pending:  # what is longer begins again with more steps
             longer, rows = [], max(1, CALL_ROWS // steps)
             for batch in (pending[start : start + rows] for start in range(0, len(pending), rows)):
@@ -128,8 +156,7 @@ class WindowCoder:
                         longer += [i] if len(symbols[i]) > len(predictions) else []
             pending, steps = longer, 2 * steps
         return [
-            (self._first_literal + text[0], 1) if window.stop is None else (window.stop, len(window.data))
-            for text, window in zip(texts, windows, strict=True)
+            window.stops or [(self._first_literal + text[0], 1)] for text, window in zip(texts, windows, strict=True)
         ]
 
     def decode(self, values: Sequence[int]) -> list[bytes]:
@@ -147,7 +174,7 @@ class WindowCoder:
                 if windows[i].ended:
                     continue
                 symbols[row] = windows[i].decode(self._tree, frequencies, values[i])
-                windows[i].ended |= len(windows[i].data) >= LIMIT * self._bits
+                windows[i].ended |= len(windows[i].data) >= self.limit
                 if not windows[i].ended:
                     alive.append(row)
             history = np.concatenate((history, symbols[:, None]), axis=1)
@@ -190,12 +217,13 @@ class _Tree:
 class _Window:
     """The values that a window can still have, and the bytes that all of them begin with.
 
-    low, size: those with further bytes are low .. low + size - 1. stop: the one without; None before the first byte.
+    low, size: those with further bytes are low .. low + size - 1. stops: those that end after as many bytes as were known
+    once, and how many these are.
     """
 
     def __init__(self, size: int) -> None:
         self.low, self.size = 0, size
-        self.stop: int | None = None
+        self.stops: list[tuple[int, int]] = []
         self.data = bytearray()
         self.ended = False
 
@@ -221,7 +249,7 @@ class _Window:
             self._turn(bit, ones)
             node = tree.child[node][bit]
             known = self._add(tree.known(node), known)
-            self.ended = value == self.stop
+            self.ended = (value, len(self.data)) in self.stops[-1:]
         return max(~node, 0)
 
     def _turn(self, bit: bool, ones: int) -> None:
@@ -235,7 +263,8 @@ class _Window:
         """Take note of the bytes of a symbol beyond the `known` ones, after which the window may end."""
         if len(spelling) > known:
             self.data += spelling[known:]
-            self.stop, self.low, self.size = self.low, self.low + 1, self.size - 1
+            self.stops.append((self.low, len(self.data)))
+            self.low, self.size = self.low + 1, self.size - 1
         return len(spelling)
 
 

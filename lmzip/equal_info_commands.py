@@ -32,6 +32,9 @@ model_options = joined(
 )
 
 
+optimal_option = click.option("--optimal", is_flag=True, help="Look for the fewest windows; takes many times as long.")
+
+
 @click.group("equal-info", context_settings={"help_option_names": ["-h", "--help"]})
 def equal_info_command() -> None:
     """Cut text into tokens of equal information, to train other models on.
@@ -46,15 +49,19 @@ def equal_info_command() -> None:
               help="Bits of a window [16].")  # fmt: skip
 @click.option("--token-bits", type=click.Choice([str(n) for n in equal_info.TOKEN_BITS]), default="8",
               help="Bits of a token [8].")  # fmt: skip
+@optimal_option
 @joined(file_options, model_options)
 def encode(
-    file: str, bits: str, token_bits: str, output: str | None, force: bool, source: str | None, **loading: Any
-) -> int:
+    file: str, bits: str, token_bits: str, optimal: bool, output: str | None, force: bool, source: str | None,
+    **loading: Any,
+) -> int:  # fmt: skip
     """Write the tokens of FILE to FILE.safetensors, as the tensor `tokens`."""
 
     def convert(data: bytes, tick: Callable[[int], None]) -> tuple[bytes, str]:
         model = _load(source, **loading)
-        tokens = equal_info.encode(data, int(bits), int(token_bits), model, progress=lambda done: tick(done // 2))
+        tokens = equal_info.encode(
+            data, int(bits), int(token_bits), model, optimal=optimal, progress=lambda done: tick(done // 2)
+        )
         if equal_info.decode(tokens, int(bits), model) != data:
             raise LMZError("the tokens did not decode to the file again; nothing was written. Please report this")
         held = len(data) / max(len(tokens), 1)
@@ -88,15 +95,21 @@ def decode(file: str, output: str | None, force: bool, source: str | None, **loa
 @equal_info_command.command("report")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=str))
 @click.option("--bytes", "limit", type=click.IntRange(1), metavar="N", help="Of each file only the first N bytes.")
+@click.option("--bits", "widths", type=click.Choice([str(n) for n in equal_info.WINDOW_BITS]), multiple=True,
+              help="Bits of a window, several if you like [all].")  # fmt: skip
+@optimal_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object for each file, a line each.")
 @joined(model_options)
-def report(files: tuple[str, ...], limit: int | None, as_json: bool, source: str | None, **loading: Any) -> int:
+def report(
+    files: tuple[str, ...], limit: int | None, widths: tuple[str, ...], optimal: bool, as_json: bool,
+    source: str | None, **loading: Any,
+) -> int:  # fmt: skip
     """Print how many bytes of FILES a token of 8 bits holds; everything is decoded again and compared.
 
     The JSON object: file, error, and rows of bits, content_size, tokens, bytes_per_token, paper (on other text, by
     another model), encode_seconds, decode_seconds, verified.
     """
-    codes = [Exit.FINE]
+    codes, chosen = [Exit.FINE], [int(bits) for bits in widths] or list(PAPER)
     for name in files:
         rows: list[dict[str, Any]] = []
         error = None
@@ -104,9 +117,9 @@ def report(files: tuple[str, ...], limit: int | None, as_json: bool, source: str
             model = _load(source, **loading)
             with paths.open_source(name, any_kind=True) as opened:
                 data = opened.file.read(-1 if limit is None else limit)
-            with Progress(name, len(PAPER), not loading["quiet"]) as progress:
-                for bits in PAPER:
-                    rows.append(measure(data, bits, model))
+            with Progress(name, len(chosen), not loading["quiet"]) as progress:
+                for bits in chosen:
+                    rows.append(measure(data, bits, model, optimal))
                     progress.tick(len(rows))
         except Exception as failure:
             code, error = report_failure(failure, name, loading["quiet"])
@@ -122,10 +135,10 @@ def report(files: tuple[str, ...], limit: int | None, as_json: bool, source: str
     return worst(codes)
 
 
-def measure(data: bytes, bits: int, model: Model) -> dict[str, Any]:
+def measure(data: bytes, bits: int, model: Model, optimal: bool) -> dict[str, Any]:
     """Return a row of the report's JSON."""
     started = time.monotonic()
-    tokens = equal_info.encode(data, bits, 8, model)
+    tokens = equal_info.encode(data, bits, 8, model, optimal=optimal)
     encoded = time.monotonic()
     verified = equal_info.decode(tokens, bits, model) == data
     return {
