@@ -20,7 +20,8 @@ def ranks_of(symbols: Symbols, frequencies: Frequencies) -> Symbols:
     """
     chosen = np.take_along_axis(frequencies, symbols[:, None], axis=1)
     before = np.arange(frequencies.shape[1]) < symbols[:, None]
-    return np.count_nonzero(frequencies + before > chosen, axis=1).astype(np.int32)  # a + 1 > b is a >= b
+    ranks: Symbols = np.count_nonzero(frequencies + before > chosen, axis=1).astype(np.int32)  # a + 1 > b is a >= b
+    return ranks
 
 
 def symbols_of(ranks: Symbols, frequencies: Frequencies) -> Symbols:
@@ -33,7 +34,7 @@ def symbols_of(ranks: Symbols, frequencies: Frequencies) -> Symbols:
     wrong = ranks[(ranks < 0) | (ranks >= alphabet)]
     if len(wrong):
         raise CoderError(f"rank {wrong[0]} in an alphabet of {alphabet} symbols")
-    symbols = frequencies.argmax(axis=1).astype(np.int32)
+    symbols: Symbols = frequencies.argmax(axis=1).astype(np.int32)
     for row in np.flatnonzero(ranks):
         rank, values = ranks[row], frequencies[row]
         value = np.partition(values, alphabet - 1 - rank)[alphabet - 1 - rank]
@@ -46,7 +47,7 @@ def pack_ranks(ranks: Symbols) -> bytes:
     sizes = 1 + (ranks[:, None] >= 1 << 7 * _PLACES[1:]).sum(axis=1)
     groups = ranks[:, None] >> 7 * _PLACES & 0x7F
     groups[sizes[:, None] - 1 > _PLACES] |= 0x80
-    return groups[sizes[:, None] > _PLACES].astype(np.uint8).tobytes()
+    return bytes(groups[sizes[:, None] > _PLACES].astype(np.uint8))
 
 
 def unpack_ranks(data: Buffer, count: int) -> Symbols:
@@ -60,4 +61,5 @@ def unpack_ranks(data: Buffer, count: int) -> Symbols:
         raise CoderError("a rank in a longer form than any needs")
     table = np.zeros((count, _MAX_BYTES), np.int32)
     table[sizes[:, None] > _PLACES] = groups & 0x7F
-    return (table << 7 * _PLACES).sum(axis=1).astype(np.int32)
+    ranks: Symbols = (table << 7 * _PLACES).sum(axis=1).astype(np.int32)
+    return ranks

@@ -81,7 +81,7 @@ def _fewest(data: bytes, coder: WindowCoder, progress: Progress) -> list[int]:
         start = max(0, end - CALL_ROWS)
         coded = coder.encode([data[place : place + coder.limit] for place in range(start, end)])
         for place in reversed(range(start, end)):
-            value, size = min(reversed(coded[place - start]), key=lambda stop: counts[place + stop[1]])  # noqa: B023
+            value, size = min(reversed(coded[place - start]), key=lambda stop: counts[place + stop[1]])
             counts[place], best[place] = 1 + counts[place + size], (value, size)
         progress(len(data) - start)
     values, place = [], 0
@@ -138,7 +138,7 @@ class WindowCoder:
         self.limit = LIMIT * bits  # bytes of a window
 
     def encode(self, texts: Sequence[bytes]) -> list[list[tuple[int, int]]]:
-        """Return for each text, none empty, the windows with its beginning: their values and bytes, the longest last."""
+        """Return for each text, none empty, the windows that begin it: their values and bytes, the longest last."""
         symbols = [self._model.encode(text) for text in texts]
         windows = [_Window(self._first_literal) for _ in texts]
         pending, steps = list(range(len(texts))), self._steps
@@ -146,8 +146,8 @@ class WindowCoder:
             longer, rows = [], max(1, CALL_ROWS // steps)
             for batch in (pending[start : start + rows] for start in range(0, len(pending), rows)):
                 table = np.zeros((len(batch), min(steps, max(len(symbols[i]) for i in batch))), np.int32)
-                for row, i in zip(table, batch, strict=True):
-                    row[: len(symbols[i])] = symbols[i][: len(row)]
+                for line, i in zip(table, batch, strict=True):
+                    line[: len(symbols[i])] = symbols[i][: len(line)]
                 predictions = self._model.begin(len(batch), False, table.shape[1]).prefill(table)
                 for row, i in enumerate(batch):
                     window = windows[i] = _Window(self._first_literal)
@@ -217,8 +217,8 @@ class _Tree:
 class _Window:
     """The values that a window can still have, and the bytes that all of them begin with.
 
-    low, size: those with further bytes are low .. low + size - 1. stops: those that end after as many bytes as were known
-    once, and how many these are.
+    low, size: those with further bytes are low .. low + size - 1. stops: those of windows that have ended, and their
+    bytes.
     """
 
     def __init__(self, size: int) -> None:

@@ -72,21 +72,20 @@ def model() -> Model:
 @pytest.mark.parametrize("bits", WINDOW_BITS)
 @pytest.mark.parametrize("name", FUZZ)
 def test_everything_comes_back(name: str, bits: int, token_bits: int) -> None:
-    for mock in MODELS.values():
-        tokens = encode(FUZZ[name], bits, token_bits, mock)
+    for mock in (MODELS["words"], MODELS["certain"]):
+        tokens = encode(FUZZ[name], bits, token_bits, mock, segment=200)
         assert tokens.dtype == f"uint{token_bits}" and tokens.ndim == 1
         assert decode(tokens, bits, mock) == FUZZ[name]
 
 
+@pytest.mark.parametrize("token_bits", TOKEN_BITS)
 @pytest.mark.parametrize("bits", WINDOW_BITS)
-def test_everything_comes_back_from_the_shipped_model(bits: int, model: Model) -> None:
+def test_everything_comes_back_from_the_shipped_model(bits: int, token_bits: int, model: Model) -> None:
     joined = b"".join(FUZZ.values())
-    tokens = encode(joined, bits, 8, model, segment=300)
-    assert decode(tokens, bits, model) == joined
-    assert decode(encode(joined, bits, 16, model, segment=300), bits, model) == joined
+    assert decode(encode(joined, bits, token_bits, model, segment=100), bits, model) == joined
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(WINDOW_BITS), st.sampled_from(sorted(MODELS)), st.integers(1, 250))
 def test_any_bytes_in_any_segments(data: bytes, bits: int, name: str, segment: int) -> None:
     mock = MODELS[name]
@@ -94,7 +93,7 @@ def test_any_bytes_in_any_segments(data: bytes, bits: int, name: str, segment: i
 
 
 @pytest.mark.parametrize("bits", WINDOW_BITS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["words", "certain"])
 def test_optimal_windows_are_the_fewest(name: str, bits: int) -> None:
     mock, data = MODELS[name], FUZZ["special tokens"] + FUZZ["prose"] + bytes(50)
     fewest, full = encode(data, bits, 8, mock, optimal=True), encode(data, bits, 8, mock)
@@ -108,7 +107,7 @@ def test_optimal_windows_are_the_fewest(name: str, bits: int) -> None:
     assert len(fewest) <= count
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.binary(max_size=100), st.sampled_from(WINDOW_BITS), st.sampled_from(sorted(MODELS)))
 def test_any_tokens_decode(tokens: bytes, bits: int, name: str) -> None:
     decode(np.frombuffer(tokens, np.uint8), bits, MODELS[name])
@@ -140,8 +139,8 @@ def test_a_window_takes_what_fits(bits: int) -> None:
 def test_windows_of_16_bits_are_all_different() -> None:
     """Nearly every value of a window stands for a string of its own."""
     coder = WindowCoder(MODELS["words"], 16)
-    strings = coder.decode(range(1 << 16))
-    assert min(map(len, strings)) >= 1 and len(set(strings)) > (1 << 16) - 300
+    strings = coder.decode(range(0, 1 << 16, 16))
+    assert min(map(len, strings)) >= 1 and len(set(strings)) > (1 << 12) - 20
 
 
 def test_tokens_of_16_bits_hold_those_of_8(model: Model) -> None:
@@ -155,8 +154,8 @@ def test_tokens_of_16_bits_hold_those_of_8(model: Model) -> None:
 def test_the_code_is_pinned(model: Model) -> None:
     digest = hashlib.sha256()
     for bits in WINDOW_BITS:
-        digest.update(encode(b"".join(FUZZ.values())[:1500], bits, 8, model, segment=500).tobytes())
-    assert digest.hexdigest()[:16] == "a54d6360e1274f3f"
+        digest.update(encode(b"".join(FUZZ.values())[:1500], bits, 8, model, segment=100).tobytes())
+    assert digest.hexdigest()[:16] == "4c3a4a6ba342a2ba"
 
 
 def test_progress_reaches_the_end() -> None:
@@ -181,8 +180,8 @@ def test_long_windows_take_little_memory() -> None:
             return Watched(self.table, windows)
 
     mock = WatchedModel(certain(0).table, "watched")
-    tokens = encode(bytes(40_000), 128, 8, mock, segment=1000)
-    assert len(tokens) == 40 * 16 and decode(tokens, 128, mock) == bytes(40_000)
+    tokens = encode(bytes(16_000), 128, 8, mock, segment=1000)
+    assert len(tokens) == 16 * 16 and decode(tokens, 128, mock) == bytes(16_000)
     assert max(asked) <= equal_info.CALL_ROWS
 
 
