@@ -241,8 +241,9 @@ def _encode_in_lockstep(
 
     try:
         if type_ == container.RANK and model is not None:
-            session = model.begin(windows, file_start, lockstep.stride(windows))
-            return _pack_ranks(lockstep.encode_ranks(session, symbols, windows, watch), plan)
+            steps = lockstep.stride(windows)
+            ranks = lockstep.encode_ranks(model.begin(windows, file_start, steps), symbols, windows, watch, steps)
+            return _pack_ranks(ranks, plan)
         if type_ == container.MODEL and model is not None:
             session = model.begin(windows, file_start, lockstep.stride(windows))
             lockstep.encode_symbols(session, symbols, windows, encoder, watch)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.library import load_model
-from lmzip.lockstep import CALL_ROWS, stride
+from lmzip.lockstep import CALL_ROWS
 from lmzip.models.base import Model, Session
 from lmzip.models.ensemble.tree import Tree
 
@@ -31,7 +31,8 @@ WINDOW_BITS = (16, 24, 32, 64, 128)
 TOKEN_BITS = (8, 16)
 LITERALS = 256  # the last values of a window stand for single bytes
 LIMIT = 8  # times the bits: a window of so many bytes takes no more
-DECODER_WINDOWS = 256  # that a model predicts at a time
+DECODER_WINDOWS = 256  # at a time
+CALL_FREQUENCIES = 1 << 24  # that the model is asked for at a time
 
 
 def encode(
@@ -135,6 +136,7 @@ class WindowCoder:
         self._model, self._tree = model, _Tree(model.tree)
         self._first_literal = (1 << bits) - LITERALS
         self._steps = 3 * bits // 16  # symbols: somewhat more than a window of prose takes
+        self._rows = max(1, min(CALL_ROWS, CALL_FREQUENCIES // model.alphabet))  # predictions of a call
         self.limit = LIMIT * bits  # bytes of a window
 
     def encode(self, texts: Sequence[bytes]) -> list[list[tuple[int, int]]]:
@@ -143,7 +145,7 @@ class WindowCoder:
         windows = [_Window(self._first_literal) for _ in texts]
         pending, steps = list(range(len(texts))), self._steps
         while pending:  # what is longer begins again with more steps
-            longer, rows = [], max(1, CALL_ROWS // steps)
+            longer, rows = [], max(1, self._rows // steps)
             for batch in (pending[start : start + rows] for start in range(0, len(pending), rows)):
                 table = np.zeros((len(batch), min(steps, max(len(symbols[i]) for i in batch))), np.int32)
                 for line, i in zip(table, batch, strict=True):
@@ -188,7 +190,7 @@ class WindowCoder:
     def _resume(self, history: NDArray[np.int32]) -> Session:
         """Return a session of windows that have read history (windows, steps)."""
         windows, steps = history.shape
-        step = stride(max(1, windows))
+        step = max(1, self._rows // max(1, windows))
         session = self._model.begin(max(1, windows), False, step)
         for start in range(0, steps if windows else 0, step):
             session.prefill(history[:, start : start + step])

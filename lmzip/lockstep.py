@@ -108,12 +108,12 @@ def decode_symbols(
     return join(table.T, count)
 
 
-def encode_ranks(session: Session, symbols: Symbols, windows: int, watch: Watch) -> Symbols:
-    """Return the rank of every symbol in the network's prediction, in the symbols' order. Twin: decode_ranks."""
+def encode_ranks(session: Session, symbols: Symbols, windows: int, watch: Watch, steps: int = 1) -> Symbols:
+    """Return the rank of every symbol by the network, asked for `steps` steps at a time. Twin: decode_ranks."""
     table = cut(symbols, windows)
     ranks = np.empty_like(table)
-    for start in range(0, table.shape[1], stride(windows)):
-        predictions = session.prefill(table[:, start : start + stride(windows)])
+    for start in range(0, table.shape[1], steps):
+        predictions = session.prefill(table[:, start : start + steps])
         for step, frequencies in enumerate(predictions, start):
             ranks[:, step] = ranks_of(table[:, step], frequencies)
         watch(min(len(symbols), (start + len(predictions)) * windows), 0)
