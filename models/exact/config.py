@@ -77,7 +77,9 @@ class NetworkConfig:
         if self.positions == "learned" and not self.context:
             raise ValueError("learned positions need a context")
         if self.rope_scaling and not _is_scaling(self.rope_scaling):
-            raise ValueError(f"rope_scaling must be linear or llama3 with factors of at least 1, not {self.rope_scaling}")
+            raise ValueError(
+                f"rope_scaling must be linear or llama3 with factors of at least 1, not {self.rope_scaling}"
+            )
         for what, names, known in (
             ("biases", self.biases, set(PROJECTIONS)),
             ("wide", self.wide, set(self.product_names())),
@@ -108,6 +110,10 @@ class NetworkConfig:
     def capacity(self, steps: int) -> int:
         """Return the positions of keys and values to keep for calls of up to `steps`."""
         return min(self.sliding_window + steps - 1, self.context or 1 << 30)
+
+    def window_bytes(self, steps: int) -> int:
+        """Return the bytes of a window's keys and values for calls of up to `steps`."""
+        return self.num_hidden_layers * self.num_key_value_heads * 2 * (self.head_dim + 4) * self.capacity(steps)
 
     def matrix_shapes(self) -> dict[str, tuple[int, int]]:
         """Name to (outputs, inputs) of every weight matrix but the embeddings of symbols and positions."""

@@ -217,7 +217,7 @@ def attention(
 
 
 def activate(f: Tensor, gelu: bool, gated: bool, most: float = QUANT) -> tuple[Tensor, Tensor]:
-    """Apply the activation to f, the first half of f (..., 2 * inner) times the second if gated; integers and scales."""
+    """Apply the activation to f, or to its first half (..., inner), times the second, if gated; integers and scales."""
     g, up = f.chunk(2, dim=-1) if gated else (f, f)
     v = ((g * g) * GELU_3 + GELU_1) * g if gelu else g
     e = exp_integer(v.abs(), OUTPUT_ONE).float() * (1 / OUTPUT_ONE)
