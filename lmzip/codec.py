@@ -232,6 +232,7 @@ def _encode_in_lockstep(
     windows = _windows_for(symbols, data, model, options)
     plan = LockstepPlan(len(symbols), windows, CODER_IDS[options.coder], file_start, record)
     encoder = CODERS[plan.coder][0]()
+    stride = lockstep.stride_of(windows, 1 if model is None else model.alphabet)
 
     def watch(done: int, size: int) -> None:
         if size >= limit:
@@ -241,15 +242,15 @@ def _encode_in_lockstep(
 
     try:
         if type_ == container.RANK and model is not None:
-            steps = lockstep.stride(windows)
-            ranks = lockstep.encode_ranks(model.begin(windows, file_start, steps), symbols, windows, watch, steps)
+            session = model.begin(windows, file_start, stride)
+            ranks = lockstep.encode_ranks(session, symbols, windows, watch, stride)
             return _pack_ranks(ranks, plan)
         if type_ == container.MODEL and model is not None:
-            session = model.begin(windows, file_start, lockstep.stride(windows))
-            lockstep.encode_symbols(session, symbols, windows, encoder, watch)
+            session = model.begin(windows, file_start, stride)
+            lockstep.encode_symbols(session, symbols, windows, encoder, watch, stride)
         else:
-            ensemble, sessions = _begin(plan, len(data), model, lockstep.stride(windows))
-            lockstep.encode_decisions(ensemble, sessions, symbols, windows, encoder, watch)
+            ensemble, sessions = _begin(plan, len(data), model, stride)
+            lockstep.encode_decisions(ensemble, sessions, symbols, windows, encoder, watch, stride)
     except lockstep.TooLong:
         return None
     return container.create_lockstep_payload(type_, plan) + encoder.finish()
@@ -328,10 +329,11 @@ def _byte_tree() -> Tree:
 
 
 def _windows_for(symbols: lockstep.Symbols, data: bytes, model: Model | None, options: Options) -> int:
-    """Return the number of windows: the level's, or fewer where one would be much longer than the others."""
+    """Return the number of windows: the level's, or fewer where the model wants that or one would be much longer."""
     windows = min(options.plan.windows(len(data)), len(symbols))
     if model is None:
         return windows
+    windows = min(windows, model.most_windows)
     while windows > 1:
         longest = model.tree.length[lockstep.cut(symbols, windows)].sum(axis=1).max()
         if windows * longest <= HISTORY_LIMIT * len(data):

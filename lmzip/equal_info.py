@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.library import load_model
-from lmzip.lockstep import CALL_ROWS
+from lmzip.lockstep import CALL_FREQUENCIES, CALL_ROWS
 from lmzip.models.base import Model, Session
 from lmzip.models.ensemble.tree import Tree
 
@@ -32,7 +32,6 @@ TOKEN_BITS = (8, 16)
 LITERALS = 256  # the last values of a window stand for single bytes
 LIMIT = 8  # times the bits: a window of so many bytes takes no more
 DECODER_WINDOWS = 256  # at a time
-CALL_FREQUENCIES = 1 << 24  # that the model is asked for at a time
 
 
 def encode(

@@ -77,14 +77,22 @@ def load_model(
 def _load(folder: Path, threads: int | None, backend: str | None, notify: Callable[[str], None] | None) -> TextModel:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        known = ", ".join(SHIPPED)
-        raise ModelError(f"{folder}: no model there ({missing[0]} is missing). Give a folder, or one of: {known}")
+        raise ModelError(f"{folder}: no model there ({missing[0]} is missing). {_remedy(folder)}")
     try:
         from lmzip.models.text import load_text_model  # numba takes its time to import
 
         return load_text_model(folder, threads, backend, notify)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         raise ModelError(f"{folder}: the model cannot be read: {error}") from error
+
+
+def _remedy(folder: Path) -> str:
+    """Return what helps where a folder holds no model of lmzip's."""
+    if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+        return f"It looks like one of Hugging Face's: make it exact with `lmzip models import {folder} -o FOLDER`"
+    if str(folder).count("/") == 1 and not folder.is_absolute():
+        return f"If it is a name on the Hugging Face hub: `lmzip models import {folder} -o FOLDER`, then -m FOLDER"
+    return f"Give a folder, or one of: {', '.join(SHIPPED)}"
 
 
 def model_for(
@@ -103,9 +111,11 @@ def model_for(
     expected = definition.sha256.hex()
     if given is None:
         if definition.id not in SHIPPED:
+            name, _, revision = definition.id.partition("@")
+            made = f"; `lmzip models import {definition.id} -o FOLDER` makes it" if "/" in name and revision else ""
             raise ModelError(
                 f"the file needs the model {definition.id} (sha256 {expected[:16]}...), which does not ship with "
-                "this version; give its folder with -m (in Python: model=load_model(FOLDER))",
+                f"this version; give its folder with -m (in Python: model=load_model(FOLDER)){made}",
                 definition.id, expected,
             )  # fmt: skip
         given = load_model(definition.id, threads=threads, backend=backend, notify=notify)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Symbols = NDArray[np.int32]
 Predictions = NDArray[np.uint32] | list[None]  # frequencies (steps, windows, alphabet), or no network
 CALL_ROWS = 1024  # predictions that the encoder asks for at a time
+CALL_FREQUENCIES = 1 << 24  # of all of their symbols: 64 MiB
 TWO_COHORTS = 16  # windows; format
 
 
@@ -69,9 +70,9 @@ def join(table: Symbols, count: int) -> Symbols:
     return np.concatenate((table[:full].reshape(-1), table[full:, : steps - 1].reshape(-1)))
 
 
-def stride(windows: int) -> int:
+def stride_of(windows: int, alphabet: int) -> int:
     """Return how many steps the encoder asks a session for at a time."""
-    return max(1, min(CALL_ROWS // windows, 64))
+    return max(1, min(CALL_ROWS // windows, CALL_FREQUENCIES // (windows * alphabet), 64))
 
 
 def cohorts(windows: int) -> list[range]:
@@ -81,12 +82,14 @@ def cohorts(windows: int) -> list[range]:
     return [range(windows // 2), range(windows // 2, windows)]
 
 
-def encode_symbols(session: Session, symbols: Symbols, windows: int, encoder: Encoder, watch: Watch) -> None:
-    """Code symbols by the network alone. Twin: decode_symbols."""
+def encode_symbols(
+    session: Session, symbols: Symbols, windows: int, encoder: Encoder, watch: Watch, stride: int = 1
+) -> None:
+    """Code symbols by the network alone, asked for `stride` steps at a time. Twin: decode_symbols."""
     table = cut(symbols, windows)
     steps, full = steps_of(len(symbols), windows)
-    for start in range(0, steps, stride(windows)):
-        predictions = session.prefill(table[:, start : start + stride(windows)])
+    for start in range(0, steps, stride):
+        predictions = session.prefill(table[:, start : start + stride])
         for step, frequencies in enumerate(predictions, start):
             coded = windows if step < steps - 1 else full
             encoder.encode_symbols(np.ascontiguousarray(table[:coded, step]), frequencies[:coded])
@@ -108,12 +111,12 @@ def decode_symbols(
     return join(table.T, count)
 
 
-def encode_ranks(session: Session, symbols: Symbols, windows: int, watch: Watch, steps: int = 1) -> Symbols:
-    """Return the rank of every symbol by the network, asked for `steps` steps at a time. Twin: decode_ranks."""
+def encode_ranks(session: Session, symbols: Symbols, windows: int, watch: Watch, stride: int = 1) -> Symbols:
+    """Return the rank of every symbol by the network, asked for `stride` steps at a time. Twin: decode_ranks."""
     table = cut(symbols, windows)
     ranks = np.empty_like(table)
-    for start in range(0, table.shape[1], steps):
-        predictions = session.prefill(table[:, start : start + steps])
+    for start in range(0, table.shape[1], stride):
+        predictions = session.prefill(table[:, start : start + stride])
         for step, frequencies in enumerate(predictions, start):
             ranks[:, step] = ranks_of(table[:, step], frequencies)
         watch(min(len(symbols), (start + len(predictions)) * windows), 0)
@@ -134,13 +137,13 @@ def decode_ranks(session: Session, ranks: Symbols, windows: int, progress: Calla
 
 def encode_decisions(
     ensemble: Ensemble, sessions: Sequence[Session | Alone], symbols: Symbols, windows: int, encoder: Encoder,
-    watch: Watch,
+    watch: Watch, stride: int = 1,
 ) -> None:  # fmt: skip
     """Code symbols by the ensemble; sessions: one for each cohort of the windows. Twin: decode_decisions."""
     table = cut(symbols, windows)
     steps, full = steps_of(len(symbols), windows)
     parts = cohorts(windows)
-    chunks = [table[:, start : start + stride(windows)] for start in range(0, steps, stride(windows))]
+    chunks = [table[:, start : start + stride] for start in range(0, steps, stride)]
     step = 0
     for chunk, predictions in zip(chunks, _prefill_ahead(sessions, parts, chunks), strict=True):
         for column in range(chunk.shape[1]):

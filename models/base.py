@@ -34,12 +34,14 @@ class Model(Protocol):
         sha256: hash of everything that decides the probabilities.
         profile: name of the arithmetic, such as `exact-1`.
         alphabet: symbols are 0 .. alphabet - 1.
+        most_windows: the most that a writer should ask for: more would take much memory.
     """
 
     id: str
     sha256: bytes
     profile: str
     alphabet: int
+    most_windows: int
 
     @property
     def tree(self) -> Tree:

@@ -38,6 +38,7 @@ class MockModel:
 
     profile = "mock"
     alphabet = 256
+    most_windows = 1024
 
     def __init__(self, table: NDArray[np.uint32], name: str) -> None:
         assert table.shape == (256, 256) and (table.sum(axis=1, dtype=np.int64) == TOTAL).all()
