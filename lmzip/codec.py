@@ -23,6 +23,7 @@ from lmzip.models.base import Model, Session
 from lmzip.models.ensemble.numbers import HISTORY_LIMIT
 from lmzip.models.ensemble.records import find_record
 from lmzip.models.ensemble.tree import Tree, make_tree
+from lmzip.models.profile import is_portable
 
 if TYPE_CHECKING:
     from lmzip.models.ensemble.ensemble import Ensemble
@@ -128,8 +129,10 @@ def encode_block(
 
     model: None for none. file_start: the block is the first of its file.
     progress: with options.verify, bytes that are coded and not yet compared count half.
-    Raises LMZError where a block does not decode to itself again (options.verify).
+    Raises LMZError where a block does not decode to itself again (options.verify, and always by a float network).
     """
+    if model is not None and not is_portable(model.profile):
+        options = dataclasses.replace(options, verify=True)
     type_, payload = container.STORED, data
     if not _looks_random(data):
         type_, payload = min((type_, payload), _encode_general(data), key=lambda candidate: len(candidate[1]))

@@ -22,6 +22,7 @@ from lmzip.library import load_model
 from lmzip.lockstep import CALL_FREQUENCIES, CALL_ROWS
 from lmzip.models.base import Model, Session
 from lmzip.models.ensemble.tree import Tree
+from lmzip.models.profile import is_portable
 
 Buffer = bytes | bytearray | memoryview
 Tokens = NDArray[np.uint8] | NDArray[np.uint16]
@@ -100,8 +101,8 @@ def decode(tokens: Tokens, bits: int = 16, model: Model | None = None, *, progre
     """
     coder, values = WindowCoder(load_model() if model is None else model, bits), windows_of(tokens, bits)
     out: list[bytes] = []
-    for start in range(0, len(values), DECODER_WINDOWS):
-        out += coder.decode(values[start : start + DECODER_WINDOWS])
+    for start in range(0, len(values), coder.most_windows):
+        out += coder.decode(values[start : start + coder.most_windows])
         if progress is not None:
             progress(len(out))
     return b"".join(out)
@@ -132,11 +133,14 @@ class WindowCoder:
     """Codes windows of `bits` bits by a model's predictions from nothing."""
 
     def __init__(self, model: Model, bits: int) -> None:
+        if not is_portable(model.profile):
+            raise ValueError(f"{model.id} is a float network: its windows would not decode alone")
         self._model, self._tree = model, _Tree(model.tree)
         self._first_literal = (1 << bits) - LITERALS
         self._steps = 3 * bits // 16  # symbols: somewhat more than a window of prose takes
         self._rows = max(1, min(CALL_ROWS, CALL_FREQUENCIES // model.alphabet))  # predictions of a call
         self.limit = LIMIT * bits  # bytes of a window
+        self.most_windows = min(DECODER_WINDOWS, model.most_windows)
 
     def encode(self, texts: Sequence[bytes]) -> list[list[tuple[int, int]]]:
         """Return for each text, none empty, the windows that begin it: their values and bytes, the longest last."""
@@ -144,7 +148,7 @@ class WindowCoder:
         windows = [_Window(self._first_literal) for _ in texts]
         pending, steps = list(range(len(texts))), self._steps
         while pending:  # what is longer begins again with more steps
-            longer, rows = [], max(1, self._rows // steps)
+            longer, rows = [], max(1, min(self._rows // steps, self._model.most_windows))
             for batch in (pending[start : start + rows] for start in range(0, len(pending), rows)):
                 table = np.zeros((len(batch), min(steps, max(len(symbols[i]) for i in batch))), np.int32)
                 for line, i in zip(table, batch, strict=True):

@@ -14,6 +14,7 @@ from lmzip import container, paths
 from lmzip.coders import CODER_IDS
 from lmzip.container import ModelDefinition
 from lmzip.errors import CorruptError, LMZError
+from lmzip.models.profile import is_portable
 from lmzip.terminal import printable, ratio_text, report_failure, size_text, table, worst
 
 _HEAD = 512  # more than a frame header, a record header or the parameters of a model block take
@@ -154,10 +155,12 @@ def as_row(name: str, size: int, frames: list[ListedFrame]) -> list[object]:
     content = sum(frame.content_size for frame in frames)
     needing = {container.DATA_TYPES[type_] for type_ in container.MODEL_TYPES}
     models = dict.fromkeys(b.model or "?" for frame in frames for b in frame.blocks if b.method in needing)
+    tied = {model.id for frame in frames for model in frame.models if not is_portable(model.profile)}
+    shown = [f"{model} (not portable)" if model in tied else model for model in models]
     levels = dict.fromkeys(str(frame.level) for frame in frames)
     return [
         len(frames), sum(len(frame.blocks) for frame in frames), size_text(size), size_text(content),
-        ratio_text(size, content), ",".join(models) or "-", ",".join(levels), name,
+        ratio_text(size, content), ",".join(shown) or "-", ",".join(levels), name,
     ]  # fmt: skip
 
 
