@@ -62,7 +62,11 @@ def encode(
         tokens = equal_info.encode(
             data, int(bits), int(token_bits), model, optimal=optimal, progress=lambda done: tick(done // 2)
         )
-        if equal_info.decode(tokens, int(bits), model) != data:
+        windows = len(equal_info.windows_of(tokens, int(bits)))
+        decoded = equal_info.decode(
+            tokens, int(bits), model, progress=lambda done: tick(len(data) * (windows + done) // (2 * windows))
+        )
+        if decoded != data:
             raise LMZError("the tokens did not decode to the file again; nothing was written. Please report this")
         held = len(data) / max(len(tokens), 1)
         return create_token_file(tokens, int(bits), model, data), f"{len(tokens):,} tokens of {held:.2f} bytes"

@@ -152,6 +152,7 @@ def load_float_model(folder: str | Path, threads: int | None = None, backend: st
         import transformers
     except ImportError as error:
         raise ValueError("float networks take `pip install 'lmzip[import]'`") from error
+    transformers.utils.logging.disable_progress_bar()  # a library is silent
     source, device = Source(Path(folder)), DEVICES[backend]
     vocabulary = convert(source.tokenizer)
     network: Any = transformers.AutoModelForCausalLM.from_pretrained(
