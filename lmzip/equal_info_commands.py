@@ -71,6 +71,8 @@ def encode(
         held = len(data) / max(len(tokens), 1)
         return create_token_file(tokens, int(bits), model, data), f"{len(tokens):,} tokens of {held:.2f} bytes"
 
+    if output is None and file == paths.STANDARD:
+        raise paths.MisuseError("name the output of standard input with -o FILE")
     return _transfer(file, output or file + SUFFIX, force, loading["quiet"], convert)
 
 

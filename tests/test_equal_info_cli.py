@@ -55,6 +55,7 @@ def test_what_cannot_be_decoded(call: Call, mock_model: list[tuple[object, ...]]
         assert outcome.code == code and message in outcome.err
         assert not (tmp_path / name).exists()
     assert call("equal-info", "decode", "nothing.safetensors").code == 1
+    assert call("equal-info", "encode", "-").code == 2
     assert call("equal-info", "encode", "--bits", "17", "missing.safetensors").code == 2
 
 
