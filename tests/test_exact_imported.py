@@ -26,7 +26,7 @@ from lmzip.models.exact.torch_engine import TorchEngine
 from lmzip.models.exact.weights import Weights
 from lmzip.models.importing.compare import UNIT, log2_integer
 
-ALL = ("layers.0.qkv", "layers.0.query", "layers.0.out", "layers.1.gate_up", "layers.1.down", "head")
+ALL = ("layers.0.qkv", "layers.0.query", "layers.0.key", "layers.0.out", "layers.1.gate_up", "layers.1.down", "head")
 GPT = dataclasses.replace(
     SMALL, qk_norm=False, norm="layer", positions="learned", hidden_act="gelu_tanh", gated=False, biases=PROJECTIONS,
     context=40, sliding_window=40, reread=11, tie_word_embeddings=True,
@@ -47,6 +47,7 @@ def test_imported_digest() -> None:
 CONFIGS: list[dict[str, Any]] = [
     {},
     {"wide": ALL},
+    {"wide": ("layers.0.key", "layers.1.query")},
     {"norm": "rms", "positions": "rope", "gated": True, "wide": ALL},
     {"norm": "rms", "qk_norm": True, "hidden_act": "silu", "biases": ("down",)},
     {"hidden_size": 37, "intermediate_size": 51, "head_dim": 6, "tie_word_embeddings": False, "wide": ALL},
