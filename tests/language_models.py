@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
+    AutoModelForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -105,7 +107,8 @@ FAMILIES: dict[str, tuple[Any, Any, str]] = {
 
 
 def train(model: PreTrainedModel, tokenizer: Tokenizer, steps: int) -> None:
-    """Train for some steps on a part of PROSE: enough for sharp predictions, outliers and biases."""
+    """Train for some steps on PROSE."""
+    torch.set_num_threads(1)  # two would wait for each other most of the time
     ids = torch.tensor(tokenizer.encode(PROSE, add_special_tokens=False).ids)
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.0)
     generator = torch.Generator().manual_seed(0)
@@ -135,3 +138,10 @@ def make_model(folder: Path, family: str, steps: int) -> Path:
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder
+
+
+def parent_log_probabilities(folder: Path, ids: torch.Tensor) -> torch.Tensor:
+    """Return log2 of the float model's probabilities after ids (windows, length)."""
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with torch.no_grad():
+        return torch.log_softmax(model(ids).logits.double(), dim=-1) / math.log(2)

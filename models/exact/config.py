@@ -6,7 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-from lmzip.models.exact.arithmetic import WINDOW_LIMIT, Scaling
+from lmzip.models.exact.arithmetic import ACTIVATION_MAX, WIDE_MAX, WINDOW_LIMIT, Scaling, wide_max
 
 ACTIVATIONS = ("silu", "gelu_tanh")
 NORMS = ("rms", "layer")
@@ -44,7 +44,7 @@ class NetworkConfig:
     biases: tuple[str, ...] = ()  # of PROJECTIONS, those that have one in every layer
     context: int = 0  # positions there are; 0: no end. At the end a window is read again
     reread: int = 0  # symbols that are read again, less than context
-    wide: tuple[str, ...] = ()  # products with wide activations: `head`, `layers.0.qkv`, `layers.0.query` ...
+    wide: tuple[str, ...] = ()  # activations of more than 8 bits: `head`, `layers.0.qkv`, `layers.0.key` ...
 
     def __post_init__(self) -> None:
         sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -113,7 +113,9 @@ class NetworkConfig:
 
     def window_bytes(self, steps: int) -> int:
         """Return the bytes of a window's keys and values for calls of up to `steps`."""
-        return self.num_hidden_layers * self.num_key_value_heads * 2 * (self.head_dim + 4) * self.capacity(steps)
+        wide_keys = sum(name.endswith(".key") for name in self.wide)
+        heads = self.num_hidden_layers * 2 * (self.head_dim + 4) + wide_keys * self.head_dim
+        return heads * self.num_key_value_heads * self.capacity(steps)
 
     def matrix_shapes(self) -> dict[str, tuple[int, int]]:
         """Name to (outputs, inputs) of every weight matrix but the embeddings of symbols and positions."""
@@ -135,10 +137,20 @@ class NetworkConfig:
         return shapes | {"positions": (self.context, self.hidden_size)} if self.positions == "learned" else shapes
 
     def product_names(self) -> list[str]:
-        """Return the names of what activations are multiplied with: the matrices, keys as `query`, the head."""
-        layers = [[f"layers.{i}.{name}" for name in ("qkv", "query", "out", "gate_up", "down")]
-                  for i in range(self.num_hidden_layers)]  # fmt: skip
-        return [*(name for layer in layers for name in layer), "head"]
+        """Return the names of the activations that `wide` may have: of the matrices and the head, queries and keys."""
+        kinds = ("qkv", "query", "key", "out", "gate_up", "down")
+        return [*(f"layers.{i}.{kind}" for i in range(self.num_hidden_layers) for kind in kinds), "head"]
+
+    def largest(self, name: str) -> int:
+        """Return the largest integer of the activations of a product, see `product_names`."""
+        if name not in self.wide:
+            return ACTIVATION_MAX
+        layer, _, kind = name.rpartition(".")
+        if kind == "key":
+            return WIDE_MAX
+        if kind == "query":
+            return wide_max(self.head_dim, self.largest(f"{layer}.key"))
+        return wide_max(self.hidden_size if name == "head" else self.matrix_shapes()[name][1])
 
     def to_json(self) -> str:
         """Return the config as JSON with sorted keys."""

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.exact import arithmetic, kernels
+from lmzip.models.exact import kernels
 from lmzip.models.exact.engine import check_context, rope_tables
 from lmzip.models.exact.panels import LANES, pack, padded
 from lmzip.models.exact.weights import Weights
@@ -26,7 +26,9 @@ class _Layer:
 class _Cache:
     """Keys and values of one layer, for every window and KV head rings of `capacity` positions, laid out in panels."""
 
-    keys: NDArray[np.int8]  # (batch, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES)
+    keys: NDArray[
+        np.int8
+    ]  # (batch, 1 or 2, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES), wide ones in two parts
     values: NDArray[np.int8]  # (batch, kv_heads, padded head_dim / LANES, capacity / 2, 2 * LANES)
     key_scale: NDArray[np.float32]  # (batch, kv_heads, capacity)
     value_scale: NDArray[np.float32]
@@ -50,13 +52,9 @@ class CPUEngine:
         c, gains, biases = self.config, weights.gains, weights.biases
         eps, none = np.float64(c.rms_norm_eps), np.empty(0, np.float32)
 
-        def most(name: str, depth: int, right_max: int = arithmetic.WEIGHT_MAX) -> np.float32:
-            wide = name in c.wide
-            return np.float32(arithmetic.wide_max(depth, right_max) if wide else arithmetic.ACTIVATION_MAX)
-
         def projection(name: str) -> tuple[Any, ...]:
             matrix = weights.matrix(name)
-            return pack(matrix.values), matrix.scale, biases.get(name, none), most(name, matrix.values.shape[1])
+            return pack(matrix.values), matrix.scale, biases.get(name, none), np.float32(c.largest(name))
 
         def norm(name: str) -> tuple[Any, ...]:
             return gains[name], biases.get(name, none), eps
@@ -66,8 +64,8 @@ class CPUEngine:
         self._layers = []
         for i in range(c.num_hidden_layers):
             layer = f"layers.{i}."
-            query_most = most(layer + "query", c.head_dim, arithmetic.ACTIVATION_MAX)
-            heads = gains.get(layer + "q_norm", none), gains.get(layer + "k_norm", none), query_most
+            most = (np.float32(c.largest(layer + name)) for name in ("query", "key"))
+            heads = gains.get(layer + "q_norm", none), gains.get(layer + "k_norm", none), *most
             self._layers.append(
                 _Layer(
                     (norm(layer + "attention_norm"), projection(layer + "qkv"), heads, projection(layer + "out")),
@@ -85,12 +83,12 @@ class CPUEngine:
         heads, dim = c.num_key_value_heads, c.head_dim
         layers = [
             _Cache(
-                np.zeros((batch, heads, capacity // LANES, dim // 2, 2 * LANES), np.int8),
+                np.zeros((batch, parts, heads, capacity // LANES, dim // 2, 2 * LANES), np.int8),
                 np.zeros((batch, heads, padded(dim) // LANES, capacity // 2, 2 * LANES), np.int8),
                 np.zeros((batch, heads, capacity), np.float32),
                 np.zeros((batch, heads, capacity), np.float32),
             )
-            for _ in range(c.num_hidden_layers)
+            for parts in (1 + (f"layers.{i}.key" in c.wide) for i in range(c.num_hidden_layers))
         ]
         return CPUState(batch, steps, 0, layers)
 

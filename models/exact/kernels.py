@@ -249,7 +249,7 @@ def _softmax(dots, query_scale, key_scale, value_scale, written, position, windo
 
 @_kernel
 def _attend(
-    y, scale, weight_scale, bias, q_gain, k_gain, eps, query_most, cos, sin, start, written, window,
+    y, scale, weight_scale, bias, q_gain, k_gain, query_most, key_most, eps, cos, sin, start, written, window,
     keys, values, key_scale, value_scale, out_most, q_out, scale_out,
 ):  # fmt: skip
     """Attend from the `steps` new positions of one window to the last `window` ones.
@@ -260,7 +260,7 @@ def _attend(
     """
     steps = y.shape[0]
     kv_heads, capacity = key_scale.shape
-    half = keys.shape[2]
+    parts, half = keys.shape[0], keys.shape[3]
     dim = 2 * half
     heads = len(weight_scale) // dim - 2 * kv_heads
     group = heads // kv_heads
@@ -268,7 +268,7 @@ def _attend(
     flat = np.empty(len(weight_scale), f32)
     f = flat.reshape(-1, dim)
     turned = np.empty(dim, f32)
-    rounded = np.empty(dim, i8)
+    rounded = np.empty(dim, i16)
     queries = np.empty((steps, kv_heads, group, dim), i16)
     query_scale = np.empty((steps, kv_heads, group), f32)
     for t in range(steps):
@@ -284,17 +284,23 @@ def _attend(
             g, i = h // group, h % group
             query_scale[t, g, i] = _quantise(f[h], query_most, queries[t, g, i]) * query_factor
         for g in range(kv_heads):
-            key_scale[g, slot] = _quantise(f[heads + g], QUANT, rounded)
+            key_scale[g, slot] = _quantise(f[heads + g], key_most, rounded)
             panel, lane = slot // LANES, 2 * (slot % LANES)
+            if parts == 2:
+                for i in range(dim):
+                    high = (rounded[i] + 64) >> 7
+                    keys[1, g, panel, i // 2, lane + i % 2] = high
+                    rounded[i] -= high << 7
             for i in range(half):
-                keys[g, panel, i, lane] = rounded[2 * i]
-                keys[g, panel, i, lane + 1] = rounded[2 * i + 1]
+                keys[0, g, panel, i, lane] = rounded[2 * i]
+                keys[0, g, panel, i, lane + 1] = rounded[2 * i + 1]
             value_scale[g, slot] = _quantise(f[heads + kv_heads + g], QUANT, rounded)
             for i in range(dim):
                 values[g, i // LANES, slot // 2, 2 * (i % LANES) + slot % 2] = rounded[i]
 
     slots = len(written)
     dots = np.empty((group, slots), i32)
+    high_dots = np.empty((group, slots if parts == 2 else 0), i32)
     z = np.empty(slots, f32)
     share = np.empty(slots, f32)
     weights = np.empty((group, slots), i16)
@@ -303,7 +309,12 @@ def _attend(
     out = np.empty((kv_heads, group, dim), f32)
     for t in range(steps):
         for g in range(kv_heads):
-            product(queries[t, g], keys[g], dots)
+            product(queries[t, g], keys[0, g], dots)
+            if parts == 2:
+                product(queries[t, g], keys[1, g], high_dots)
+                for h in range(group):
+                    for s in range(slots):
+                        dots[h, s] = i32(dots[h, s] + i32(high_dots[h, s] << 7))
             _softmax(
                 dots,
                 query_scale[t, g],
@@ -330,14 +341,15 @@ def attention(x, norm, qkv, heads, out, cos, sin, start, window, keys, values, k
 
     norm: gain, bias and eps of the norm before. qkv, out: panels, scales, bias (empty: none) of the projections and
     the largest integer of their left factor. heads: q_gain, k_gain (head_dim,) of the query and key norms (empty:
-    no such norms) and the largest integer of a query. cos, sin: (positions, head_dim / 2), empty for none.
+    no such norms) and the largest integers of a query and a key. cos, sin: (positions, head_dim / 2), empty for none.
     start: position of the first new step; window: positions seen.
-    keys: (batch, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES) int8, panels whose columns are slots;
+    keys: (batch, parts, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES) int8, panels whose columns are slots, in
+    one part or in two, the second of which counts 128 times;
     values: (batch, kv_heads, panels, capacity / 2, 2 * LANES) int8, panels whose columns are the dimensions of
     a head; key_scale, value_scale: (batch, kv_heads, capacity). Position p goes to slot p % capacity.
     """
     qkv_panels, qkv_scale, qkv_bias, qkv_most = qkv
-    q_gain, k_gain, query_most = heads
+    q_gain, k_gain, query_most, key_most = heads
     out_panels, out_scale, out_bias, out_most = out
     rows, batch = x.shape[0], len(keys)
     steps = rows // batch
@@ -351,8 +363,8 @@ def attention(x, norm, qkv, heads, out, cos, sin, start, window, keys, values, k
     for b in range(batch):
         first, end = b * steps, (b + 1) * steps
         _attend(
-            y[first:end], scale[first:end], qkv_scale, qkv_bias, q_gain, k_gain, norm[2], query_most, cos, sin, start,
-            written, window, keys[b], values[b], key_scale[b], value_scale[b], out_most, joined[first:end],
+            y[first:end], scale[first:end], qkv_scale, qkv_bias, q_gain, k_gain, query_most, key_most, norm[2], cos,
+            sin, start, written, window, keys[b], values[b], key_scale[b], value_scale[b], out_most, joined[first:end],
             scale[first:end],
         )  # fmt: skip
     z = _sums(rows, out_panels)

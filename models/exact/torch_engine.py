@@ -42,8 +42,8 @@ GELU_1, GELU_3 = float(arithmetic.GELU_1), float(arithmetic.GELU_3)
 class _Cache:
     """Keys and values of one layer: rings of `capacity` positions."""
 
-    keys: Tensor  # (batch, kv_heads, capacity, head_dim) int8
-    values: Tensor
+    keys: Tensor  # (batch, kv_heads, capacity, head_dim) int8, or int16 where they are wide
+    values: Tensor  # the same, int8
     key_scale: Tensor  # (batch, kv_heads, capacity) float32
     value_scale: Tensor
 
@@ -176,13 +176,13 @@ def softmax(
 
 def attention(
     f: Tensor, q_gain: Tensor | None, k_gain: Tensor | None, eps: float, query_factor: float,
-    cos: Tensor, sin: Tensor, window: int, start: int, cache: _Cache, query_most: float = QUANT,
-    out_most: float = QUANT,
+    cos: Tensor, sin: Tensor, window: int, start: int, cache: _Cache, query_most: float, key_most: float,
+    out_most: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Attend from `steps` new positions of every window of the batch to the last `window` ones.
 
     f: (batch, steps, qkv_rows) float32; start: position of the first new step; cos, sin:
-    (steps, head_dim / 2), empty for none; query_most, out_most: largest integers of queries and of the result.
+    (steps, head_dim / 2), empty for none; query_most ...: largest integers of queries, keys and the result.
     The new keys and values go into the cache. Returns integers (batch, steps, heads * head_dim) and scales
     (batch, steps, 1).
     """
@@ -198,8 +198,8 @@ def attention(
 
     now = torch.arange(start, start + steps, device=f.device)
     for x, ring, ring_scale in ((k, cache.keys, cache.key_scale), (v, cache.values, cache.value_scale)):
-        x8, scale = quantise(x.transpose(1, 2))  # (batch, kv_heads, steps, .)
-        ring.index_copy_(2, now % capacity, x8)
+        whole, scale = quantise(x.transpose(1, 2), key_most if ring is cache.keys else QUANT)
+        ring.index_copy_(2, now % capacity, whole.to(ring.dtype))  # (batch, kv_heads, steps, .)
         ring_scale.index_copy_(2, now % capacity, scale[..., 0])
 
     slots, last = min(start + steps, capacity), start + steps - 1
@@ -273,7 +273,7 @@ class TorchEngine:
         self._gains = {n: self._put(gain) for n, gain in weights.gains.items()}
         self._biases = {n: self._put(bias) for n, bias in weights.biases.items()}
         self._tables = {n: self._put(weights.matrix(n).values) for n in c.table_shapes()}
-        self._most = {n: float(arithmetic.wide_max(self._depth(n), self._right_max(n))) for n in c.wide}
+        self._most = {name: float(c.largest(name)) for name in c.wide}
         self._query_factor = float(np.float32(1 / math.sqrt(c.head_dim)))
         self._rope = (torch.empty(0), torch.empty(0))
 
@@ -282,8 +282,10 @@ class TorchEngine:
         c = self.config
         shape = (batch, c.num_key_value_heads, c.capacity(steps))
         layers = []
-        for _ in range(c.num_hidden_layers):
-            keys, values = torch.zeros(2, *shape, c.head_dim, dtype=torch.int8, device=self.device)
+        for i in range(c.num_hidden_layers):
+            dtype = torch.int16 if f"layers.{i}.key" in c.wide else torch.int8
+            keys = torch.zeros(*shape, c.head_dim, dtype=dtype, device=self.device)
+            values = torch.zeros(*shape, c.head_dim, dtype=torch.int8, device=self.device)
             key_scale, value_scale = torch.zeros(2, *shape, dtype=torch.float32, device=self.device)
             layers.append(_Cache(keys, values, key_scale, value_scale))
         return TorchState(steps, 0, layers)
@@ -318,8 +320,8 @@ class TorchEngine:
             f = self._multiply(layer + "qkv", *self._normalised(layer + "attention_norm", x, layer + "qkv"))
             heads = attention(
                 f, gains.get(layer + "q_norm"), gains.get(layer + "k_norm"), eps, self._query_factor,
-                cos, sin, c.sliding_window, start, cache, self._most.get(layer + "query", QUANT),
-                self._most.get(layer + "out", QUANT),
+                cos, sin, c.sliding_window, start, cache,
+                *(self._most.get(layer + name, QUANT) for name in ("query", "key", "out")),
             )  # fmt: skip
             x = x + self._multiply(layer + "out", *heads)
             f = self._multiply(layer + "gate_up", *self._normalised(layer + "mlp_norm", x, layer + "gate_up"))
@@ -348,17 +350,6 @@ class TorchEngine:
             y = (parts[0] << 7) + parts[1]
         f = y[:, : len(weight_scale)].reshape(*q.shape[:2], -1).float() * (scale * weight_scale)
         return f if bias is None else f + bias
-
-    def _depth(self, name: str) -> int:
-        """Return how many products a sum of a named product has."""
-        c = self.config
-        if name.endswith("query"):
-            return c.head_dim
-        return c.hidden_size if name == "head" else c.matrix_shapes()[name][1]
-
-    @staticmethod
-    def _right_max(name: str) -> int:
-        return arithmetic.ACTIVATION_MAX if name.endswith("query") else arithmetic.WEIGHT_MAX
 
     def _put(self, x: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(x).to(self.device)
