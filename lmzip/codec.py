@@ -19,8 +19,9 @@ from lmzip import container, lockstep
 from lmzip.coders import CODER_IDS, CODERS, FREQUENCY_TOTAL, CoderError, pack_ranks, unpack_ranks
 from lmzip.container import LockstepPlan
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
-from lmzip.models.base import Model, Session
+from lmzip.models.base import Model
 from lmzip.models.ensemble.numbers import HISTORY_LIMIT
+from lmzip.models.ensemble.parts import ALL, LEAN, Parts
 from lmzip.models.ensemble.records import find_record
 from lmzip.models.ensemble.tree import Tree, make_tree
 from lmzip.models.profile import is_portable
@@ -61,13 +62,15 @@ _RANK_PACKERS = (container.ZSTD, container.LZMA)
 class Level:
     """How a block is cut: ceil(size / window_size) windows, but at most max_windows.
 
-    Longer windows predict better; more windows decode faster.
+    Longer windows predict better; more windows decode faster, as long as there are threads for them: eight
+    keep two busy. Without a network there is nothing to share.
     """
 
     block_size: int
     window_size: int
     max_windows: int
-    method: str = "ensemble"
+    method: str
+    parts: Parts
 
     def windows(self, size: int) -> int:
         """Return the number of windows for a block of `size` bytes: of nothing else."""
@@ -75,15 +78,15 @@ class Level:
 
 
 LEVELS = {
-    1: Level(1 << 20, 2048, 256, "adaptive"),
-    2: Level(1 << 21, 4096, 256, "adaptive"),
-    3: Level(1 << 22, 8192, 128, "adaptive"),
-    4: Level(1 << 21, 4096, 256),
-    5: Level(1 << 22, 8192, 256),
-    6: Level(1 << 22, 12288, 128),
-    7: Level(1 << 22, 24576, 96),
-    8: Level(1 << 23, 49152, 64),
-    9: Level(1 << 24, 131072, 32),
+    1: Level(1 << 20, 1 << 20, 1, "adaptive", LEAN),
+    2: Level(1 << 22, 1 << 22, 1, "adaptive", LEAN),
+    3: Level(1 << 22, 1 << 22, 1, "adaptive", ALL),
+    4: Level(1 << 21, 4096, 64, "ensemble", LEAN),
+    5: Level(1 << 22, 8192, 32, "ensemble", ALL),
+    6: Level(1 << 22, 16384, 16, "ensemble", ALL),
+    7: Level(1 << 22, 65536, 8, "ensemble", ALL),
+    8: Level(1 << 23, 1 << 18, 4, "ensemble", ALL),
+    9: Level(1 << 24, 1 << 24, 1, "ensemble", ALL),
 }
 DEFAULT_LEVEL = 6
 
@@ -233,7 +236,8 @@ def _encode_in_lockstep(
     symbols = np.frombuffer(data, np.uint8).astype(np.int32) if model is None else model.encode(data)
     record = find_record(data) if type_ in container.DECISION_TYPES else 0
     windows = _windows_for(symbols, data, model, options)
-    plan = LockstepPlan(len(symbols), windows, CODER_IDS[options.coder], file_start, record)
+    parts = options.plan.parts if type_ in container.DECISION_TYPES else Parts(0, 0)
+    plan = LockstepPlan(len(symbols), windows, CODER_IDS[options.coder], file_start, record, *parts)
     encoder = CODERS[plan.coder][0]()
     stride = lockstep.stride_of(windows, 1 if model is None else model.alphabet)
 
@@ -252,8 +256,9 @@ def _encode_in_lockstep(
             session = model.begin(windows, file_start, stride)
             lockstep.encode_symbols(session, symbols, windows, encoder, watch, stride)
         else:
-            ensemble, sessions = _begin(plan, len(data), model, stride)
-            lockstep.encode_decisions(ensemble, sessions, symbols, windows, encoder, watch, stride)
+            network = None if model is None else model.begin(windows, file_start, stride)
+            ensemble = _ensemble(plan, len(data), model)
+            lockstep.encode_decisions(ensemble, network, symbols, windows, encoder, watch, stride)
     except lockstep.TooLong:
         return None
     return container.create_lockstep_payload(type_, plan) + encoder.finish()
@@ -265,6 +270,9 @@ def _decode_in_lockstep(
     plan, start = container.parse_lockstep_payload(type_, payload, raw_size)
     if plan.coder not in (_RANK_PACKERS if type_ == container.RANK else CODERS):
         raise UnsupportedError(f"{what}: coder {plan.coder} is of a newer lmzip")
+    parts = Parts(plan.contexts, plan.sets)
+    if type_ in container.DECISION_TYPES and not parts.are_known():
+        raise UnsupportedError(f"{what}: contexts {parts.contexts:#x}, sets {parts.sets:#x} are of a newer lmzip")
 
     def report(done: int) -> None:
         if progress is not None:
@@ -275,14 +283,22 @@ def _decode_in_lockstep(
             session = model.begin(plan.windows, plan.file_start)
             symbols = lockstep.decode_ranks(session, _unpack_ranks(payload, start, plan, what), plan.windows, report)
             return model.decode(symbols, raw_size)
-        decoder = CODERS[plan.coder][1](payload[start:])
         if type_ == container.MODEL and model is not None:
+            decoder = CODERS[plan.coder][1](payload[start:])
             session = model.begin(plan.windows, plan.file_start)
             symbols = lockstep.decode_symbols(session, decoder, plan.symbols, plan.windows, report)
+            decoder.finish()
         else:
-            ensemble, sessions = _begin(plan, raw_size, model, 1)
-            symbols = lockstep.decode_decisions(ensemble, sessions, decoder, plan.symbols, plan.windows, report)
-        decoder.finish()
+            from lmzip.coders.bits import finish_bits, open_bits  # numba takes its time
+
+            cohorts = lockstep.cohorts(plan.windows)
+            sessions = [
+                model.begin(len(part), plan.file_start and part.start == 0) for part in cohorts if model is not None
+            ]
+            reader = open_bits(plan.coder, payload[start:])
+            ensemble = _ensemble(plan, raw_size, model)
+            symbols = lockstep.decode_decisions(ensemble, sessions, reader, plan.symbols, plan.windows, report)
+            finish_bits(reader)
         if model is None:
             return symbols.astype(np.uint8).tobytes()
         return model.decode(symbols, raw_size)
@@ -305,10 +321,8 @@ def _unpack_ranks(payload: bytes, start: int, plan: LockstepPlan, what: str) -> 
     return unpack_ranks(unpack(payload[start:], size, what), plan.symbols)
 
 
-def _begin(
-    plan: LockstepPlan, size: int, model: Model | None, steps: int
-) -> tuple[Ensemble, list[Session | lockstep.Alone]]:
-    """Return the ensemble of a block, and a session of the network for each cohort of its windows."""
+def _ensemble(plan: LockstepPlan, size: int, model: Model | None) -> Ensemble:
+    """Return the ensemble of a block of `size` bytes."""
     from lmzip.models.ensemble.ensemble import Ensemble, is_trusted  # numba takes its time
 
     if not is_trusted():
@@ -316,13 +330,8 @@ def _begin(
             "the ensemble does not compute exactly on this machine: its self-test gives other integers than everywhere "
             "else. Nothing was coded. Please report this with the output of `lmzip models info`"
         )
-    parts = lockstep.cohorts(plan.windows)
-    if model is None:
-        return Ensemble(_byte_tree(), plan.windows, size, plan.record, False), [lockstep.Alone() for _ in parts]
-    sessions: list[Session | lockstep.Alone] = [
-        model.begin(len(part), plan.file_start and part.start == 0, steps) for part in parts
-    ]
-    return Ensemble(model.tree, plan.windows, size, plan.record, True), sessions
+    tree = _byte_tree() if model is None else model.tree
+    return Ensemble(tree, plan.windows, size, plan.record, model is not None, Parts(plan.contexts, plan.sets))
 
 
 @functools.cache
@@ -337,6 +346,8 @@ def _windows_for(symbols: lockstep.Symbols, data: bytes, model: Model | None, op
     if model is None:
         return windows
     windows = min(windows, model.most_windows)
+    if not is_portable(model.profile):
+        windows = min(windows, lockstep.TWO_COHORTS - 1)  # so that the decoder too asks for all of them at once
     while windows > 1:
         longest = model.tree.length[lockstep.cut(symbols, windows)].sum(axis=1).max()
         if windows * longest <= HISTORY_LIMIT * len(data):

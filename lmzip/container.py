@@ -36,6 +36,7 @@ MAX_SKIPPABLE_SIZE = 1 << 24
 MAX_INDEX_SIZE = 1 << 22
 MAX_WINDOWS = 1 << 10  # a model keeps memory for each
 MAX_RECORD = 1 << 16
+MAX_MASK = (1 << 32) - 1
 FOOTER_SIZE = 8
 
 
@@ -82,6 +83,7 @@ class LockstepPlan:
 
     coder: its id; in a block of type RANK what packs the ranks, ZSTD or LZMA.
     record: length in bytes of the records that the data consists of, 0 for none.
+    contexts, sets: masks of those that the ensemble uses.
     """
 
     symbols: int
@@ -89,6 +91,8 @@ class LockstepPlan:
     coder: int
     file_start: bool
     record: int = 0
+    contexts: int = 0
+    sets: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -255,7 +259,9 @@ def parse_model_definition(payload: bytes) -> ModelDefinition:
 def create_lockstep_payload(type_: int, plan: LockstepPlan) -> bytes:
     """Return the payload of a block of LOCKSTEP_TYPES up to its code."""
     head = create_varint(plan.symbols) + create_varint(plan.windows) + bytes([plan.coder, int(plan.file_start)])
-    return head + create_varint(plan.record) if type_ in DECISION_TYPES else head
+    if type_ not in DECISION_TYPES:
+        return head
+    return head + create_varint(plan.record) + create_varint(plan.contexts) + create_varint(plan.sets)
 
 
 def parse_lockstep_payload(type_: int, payload: bytes, raw_size: int) -> tuple[LockstepPlan, int]:
@@ -267,10 +273,12 @@ def parse_lockstep_payload(type_: int, payload: bytes, raw_size: int) -> tuple[L
     offset += 2
     if windows == 0 or flags > 1:
         raise CorruptError(f"{what}: {windows} windows, flags {flags:#04x}")
-    record = 0
+    record = contexts = sets = 0
     if type_ in DECISION_TYPES:
         record, offset = parse_varint(payload, offset, MAX_RECORD, f"{what}: record length")
-    return LockstepPlan(symbols, windows, coder, bool(flags), record), offset
+        contexts, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: contexts")
+        sets, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: sets")
+    return LockstepPlan(symbols, windows, coder, bool(flags), record, contexts, sets), offset
 
 
 def create_end(index: Index) -> bytes:

@@ -7,7 +7,7 @@ understand the format.
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,13 +17,14 @@ from lmzip.coders import Decoder, Encoder, ranks_of, symbols_of
 from lmzip.models.base import Session
 
 if TYPE_CHECKING:
+    from lmzip.coders.bits import BitReader
     from lmzip.models.ensemble.ensemble import Ensemble
 
 Symbols = NDArray[np.int32]
-Predictions = NDArray[np.uint32] | list[None]  # frequencies (steps, windows, alphabet), or no network
+Call = tuple[int, int, int]  # first step, last step + 1, windows that have these steps
 CALL_ROWS = 1024  # predictions that the encoder asks for at a time
 CALL_FREQUENCIES = 1 << 24  # of all of their symbols: 64 MiB
-TWO_COHORTS = 16  # windows; format
+TWO_COHORTS = 8  # windows; a matter of speed
 
 
 class TooLong(Exception):
@@ -32,20 +33,6 @@ class TooLong(Exception):
 
 # Told how many symbols are coded and how many bytes the code has so far; may raise TooLong.
 Watch = Callable[[int, int], None]
-
-
-class Alone:
-    """A session for blocks without a network: it predicts nothing."""
-
-    def predict(self) -> None:
-        """Return no frequencies."""
-
-    def update(self, symbols: Symbols) -> None:
-        """Take no notice."""
-
-    def prefill(self, symbols: Symbols) -> list[None]:
-        """Return no frequencies for each step of symbols (windows, steps)."""
-        return [None] * symbols.shape[1]
 
 
 def steps_of(count: int, windows: int) -> tuple[int, int]:
@@ -71,12 +58,22 @@ def join(table: Symbols, count: int) -> Symbols:
 
 
 def stride_of(windows: int, alphabet: int) -> int:
-    """Return how many steps the encoder asks a session for at a time."""
+    """Return how many steps are done in one call where all symbols are known, or no network is asked."""
     return max(1, min(CALL_ROWS // windows, CALL_FREQUENCIES // (windows * alphabet), 64))
 
 
+def calls(count: int, windows: int, steps_each: int) -> Iterator[Call]:
+    """Cut the steps of a block into calls of at most steps_each."""
+    steps, full = steps_of(count, windows)
+    whole = steps if full == windows else steps - 1
+    for start in range(0, whole, steps_each):
+        yield start, min(start + steps_each, whole), windows
+    if whole < steps:
+        yield whole, steps, full
+
+
 def cohorts(windows: int) -> list[range]:
-    """Split many windows in two: while the ensemble codes one half, the network predicts the other."""
+    """Split many windows in two: while the ensemble decodes one half, the network predicts the other."""
     if windows < TWO_COHORTS:
         return [range(windows)]
     return [range(windows // 2), range(windows // 2, windows)]
@@ -87,109 +84,97 @@ def encode_symbols(
 ) -> None:
     """Code symbols by the network alone, asked for `stride` steps at a time. Twin: decode_symbols."""
     table = cut(symbols, windows)
-    steps, full = steps_of(len(symbols), windows)
-    for start in range(0, steps, stride):
-        predictions = session.prefill(table[:, start : start + stride])
-        for step, frequencies in enumerate(predictions, start):
-            coded = windows if step < steps - 1 else full
-            encoder.encode_symbols(np.ascontiguousarray(table[:coded, step]), frequencies[:coded])
-        watch(min(len(symbols), (start + len(predictions)) * windows), encoder.size)
+    for start, end, coded in calls(len(symbols), windows, stride):
+        predictions = session.prefill(table[:, start:end])
+        for step in range(start, end):
+            encoder.encode_symbols(np.ascontiguousarray(table[:coded, step]), predictions[step - start, :coded])
+        watch(min(len(symbols), end * windows), encoder.size)
 
 
 def decode_symbols(
     session: Session, decoder: Decoder, count: int, windows: int, progress: Callable[[int], None]
 ) -> Symbols:
     """Decode what encode_symbols coded. Raises CoderError where the code is impossible."""
-    steps, full = steps_of(count, windows)
-    table = np.zeros((steps, windows), np.int32)
-    for step in range(steps):
-        frequencies = session.predict()
-        coded = windows if step < steps - 1 else full
-        table[step, :coded] = decoder.decode_symbols(frequencies[:coded])
-        session.update(table[step])
-        progress(min(count, (step + 1) * windows))
-    return join(table.T, count)
+    table = np.zeros((windows, steps_of(count, windows)[0]), np.int32)
+    for step, end, coded in calls(count, windows, 1):
+        table[:coded, step] = decoder.decode_symbols(session.predict()[:coded])
+        session.update(table[:, step])
+        progress(min(count, end * windows))
+    return join(table, count)
 
 
 def encode_ranks(session: Session, symbols: Symbols, windows: int, watch: Watch, stride: int = 1) -> Symbols:
     """Return the rank of every symbol by the network, asked for `stride` steps at a time. Twin: decode_ranks."""
     table = cut(symbols, windows)
-    ranks = np.empty_like(table)
-    for start in range(0, table.shape[1], stride):
-        predictions = session.prefill(table[:, start : start + stride])
-        for step, frequencies in enumerate(predictions, start):
-            ranks[:, step] = ranks_of(table[:, step], frequencies)
-        watch(min(len(symbols), (start + len(predictions)) * windows), 0)
+    ranks = np.zeros_like(table)
+    for start, end, coded in calls(len(symbols), windows, stride):
+        predictions = session.prefill(table[:, start:end])
+        for step in range(start, end):
+            ranks[:coded, step] = ranks_of(table[:coded, step], predictions[step - start, :coded])
+        watch(min(len(symbols), end * windows), 0)
     return join(ranks, len(symbols))
 
 
 def decode_ranks(session: Session, ranks: Symbols, windows: int, progress: Callable[[int], None]) -> Symbols:
     """Return the symbols of ranks. Raises CoderError where a rank is too large."""
     table = cut(ranks, windows)
-    steps = table.shape[1]
-    for step in range(steps):
-        table[:, step] = symbols_of(table[:, step], session.predict())
-        if step < steps - 1:
-            session.update(np.ascontiguousarray(table[:, step]))
-        progress(min(len(ranks), (step + 1) * windows))
+    for step, end, coded in calls(len(ranks), windows, 1):
+        table[:coded, step] = symbols_of(table[:coded, step], session.predict()[:coded])
+        session.update(table[:, step])
+        progress(min(len(ranks), end * windows))
     return join(table, len(ranks))
 
 
 def encode_decisions(
-    ensemble: Ensemble, sessions: Sequence[Session | Alone], symbols: Symbols, windows: int, encoder: Encoder,
-    watch: Watch, stride: int = 1,
+    ensemble: Ensemble, session: Session | None, symbols: Symbols, windows: int, encoder: Encoder, watch: Watch,
+    stride: int = 1,
 ) -> None:  # fmt: skip
-    """Code symbols by the ensemble; sessions: one for each cohort of the windows. Twin: decode_decisions."""
+    """Code symbols by the ensemble; session: None for no network. Twin: decode_decisions."""
     table = cut(symbols, windows)
-    steps, full = steps_of(len(symbols), windows)
-    parts = cohorts(windows)
-    chunks = [table[:, start : start + stride] for start in range(0, steps, stride)]
-    step = 0
-    for chunk, predictions in zip(chunks, _prefill_ahead(sessions, parts, chunks), strict=True):
-        for column in range(chunk.shape[1]):
-            coded = windows if step < steps - 1 else full
-            for part, frequencies in zip(parts, predictions, strict=True):
-                active = np.arange(part.start, min(part.stop, coded))
-                encoder.encode_bits(*ensemble.encode(active, chunk[active, column], frequencies[column]))
-            step += 1
-        watch(min(len(symbols), step * windows), encoder.size)
+    for (start, end, coded), predictions in _prefill_ahead(session, table, calls(len(symbols), windows, stride)):
+        frequencies = None if predictions is None else predictions[:, :coded]
+        encoder.encode_bits(*ensemble.encode(table[:coded, start:end].T, frequencies))
+        watch(min(len(symbols), end * windows), encoder.size)
 
 
 def decode_decisions(
-    ensemble: Ensemble, sessions: Sequence[Session | Alone], decoder: Decoder, count: int, windows: int,
+    ensemble: Ensemble, sessions: Sequence[Session], reader: BitReader, count: int, windows: int,
     progress: Callable[[int], None],
 ) -> Symbols:  # fmt: skip
-    """Decode what encode_decisions coded. Raises CoderError and ValueError where the code is impossible."""
-    steps, full = steps_of(count, windows)
-    table = np.zeros((steps, windows), np.int32)
-    parts = cohorts(windows)
+    """Decode what encode_decisions coded; sessions: one for each of cohorts(windows), or none: no network.
+
+    Raises CoderError and ValueError where the code is impossible.
+    """
+    table = np.zeros((windows, steps_of(count, windows)[0]), np.int32)
+    parts = cohorts(windows) if sessions else [range(windows)]
     with concurrent.futures.ThreadPoolExecutor(1) as background:
         predictions = [background.submit(session.predict) for session in sessions]
-        for step in range(steps):
-            coded = windows if step < steps - 1 else full
-            for i, (part, session) in enumerate(zip(parts, sessions, strict=True)):
-                active = np.arange(part.start, min(part.stop, coded))
-                table[step, active] = ensemble.decode(active, predictions[i].result(), decoder.decode_bits)
-                if step < steps - 1:
-                    session.update(table[step, part.start : part.stop])
-                    predictions[i] = background.submit(session.predict)
-            progress(min(count, (step + 1) * windows))
-    return join(table.T, count)
+        for start, end, coded in calls(count, windows, 1 if sessions else stride_of(windows, 1)):
+            for i, part in enumerate(parts):
+                active = range(part.start, min(part.stop, coded))
+                frequencies = predictions[i].result()[None, : len(active)] if sessions else None
+                table[active.start : active.stop, start:end] = ensemble.decode(
+                    active, end - start, frequencies, reader
+                ).T
+                if sessions:
+                    sessions[i].update(table[part.start : part.stop, start])
+                    predictions[i] = background.submit(sessions[i].predict)
+            progress(min(count, end * windows))
+    return join(table, count)
 
 
 def _prefill_ahead(
-    sessions: Sequence[Session | Alone], parts: list[range], chunks: Iterable[Symbols]
-) -> Iterator[list[Predictions]]:
-    """Yield the predictions of every cohort for one chunk after the other, the next being computed meanwhile."""
-
-    def prefill(chunk: Symbols) -> list[Predictions]:
-        return [session.prefill(chunk[part.start : part.stop]) for session, part in zip(sessions, parts, strict=True)]
-
+    session: Session | None, table: Symbols, calls: Iterator[Call]
+) -> Iterator[tuple[Call, NDArray[np.uint32] | None]]:
+    """Yield every call with the session's predictions, those of the next being computed meanwhile."""
+    if session is None:
+        yield from ((call, None) for call in calls)
+        return
     with concurrent.futures.ThreadPoolExecutor(1) as background:
-        ahead: concurrent.futures.Future[list[Predictions]] | None = None
-        for chunk in chunks:
-            behind, ahead = ahead, background.submit(prefill, chunk)
+        ahead: tuple[Call, concurrent.futures.Future[NDArray[np.uint32]]] | None = None
+        for call in calls:
+            behind, ahead = ahead, (call, background.submit(session.prefill, table[:, call[0] : call[1]]))
             if behind is not None:
-                yield behind.result()
+                yield behind[0], behind[1].result()
         if ahead is not None:
-            yield ahead.result()
+            yield ahead[0], ahead[1].result()

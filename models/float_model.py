@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 FREQUENCY_TOTAL = 1 << 24
 LONGEST_CONTEXT = 2048
 DEVICES = {None: "cpu", "torch": "cpu", "cuda": "cuda"}  # by backend
-PACKAGES = ("numpy", "torch", "transformers")
+PACKAGES = ("lmzip", "numpy", "torch", "transformers")
 
 
 def make_profile(threads: int, device: str) -> str:

@@ -17,15 +17,19 @@ from lmzip.codec import LEVELS, Options, decode_payload, encode_block
 from lmzip.coders import CODER_IDS, CODERS
 from lmzip.container import ADAPTIVE, ENSEMBLE, MODEL, RANK, LockstepPlan
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
+from lmzip.models.ensemble.parts import ALL, LEAN, Parts
 
 TEXT = markov_text(2400)
 MODELS = {"uniform": uniform(), "bigram": bigram(TEXT), "certain": certain(ord("a"))}
 
 
-def coded(data: bytes, model: MockModel, windows: int, coder: str, type_: int = MODEL, record: int = 0) -> bytes:
+def coded(
+    data: bytes, model: MockModel, windows: int, coder: str, type_: int = MODEL, record: int = 0,
+    parts: Parts = ALL,
+) -> bytes:  # fmt: skip
     """Code data by a lockstep method, whatever else would be smaller."""
     symbols = model.encode(data)
-    plan = LockstepPlan(len(symbols), windows, CODER_IDS[coder], True, record)
+    plan = LockstepPlan(len(symbols), windows, CODER_IDS[coder], True, record, *(parts if type_ != MODEL else (0, 0)))
     encoder = CODERS[plan.coder][0]()
 
     def watch(done: int, size: int) -> None:
@@ -36,8 +40,10 @@ def coded(data: bytes, model: MockModel, windows: int, coder: str, type_: int = 
     if type_ == MODEL:
         lockstep.encode_symbols(model.begin(windows, True), symbols, windows, encoder, watch)
     else:
-        ensemble, sessions = codec._begin(plan, len(data), model if type_ == ENSEMBLE else None, 1)
-        lockstep.encode_decisions(ensemble, sessions, symbols, windows, encoder, watch)
+        network = model if type_ == ENSEMBLE else None
+        session = None if network is None else network.begin(windows, True)
+        ensemble = codec._ensemble(plan, len(data), network)
+        lockstep.encode_decisions(ensemble, session, symbols, windows, encoder, watch)
     return container.create_lockstep_payload(type_, plan) + encoder.finish()
 
 
@@ -49,11 +55,12 @@ def coded(data: bytes, model: MockModel, windows: int, coder: str, type_: int = 
     st.sampled_from(sorted(MODELS)),
     st.sampled_from((MODEL, ENSEMBLE, ADAPTIVE, RANK)),
     st.sampled_from((0, 1, 7, 400)),
+    st.sampled_from((ALL, LEAN, Parts(1 << 5, 1 << 3))),
 )
 def test_any_bytes_in_any_number_of_windows(
-    data: bytes, windows: int, coder: str, name: str, type_: int, record: int
+    data: bytes, windows: int, coder: str, name: str, type_: int, record: int, parts: Parts
 ) -> None:
-    payload = coded(data, MODELS[name], min(windows, len(data)), coder, type_, record)
+    payload = coded(data, MODELS[name], min(windows, len(data)), coder, type_, record, parts)
     model = None if type_ == ADAPTIVE else MODELS[name]
     assert decode_payload(type_, payload, len(data), model) == data
 
@@ -173,6 +180,10 @@ def test_bad_payloads() -> None:
     for coder in CODER_IDS.values():
         with pytest.raises(UnsupportedError, match=f"coder {coder}"):
             decode_payload(RANK, container.create_lockstep_payload(RANK, LockstepPlan(3, 1, coder, True)), 3, model)
+    for masks in ((0, 1), (1, 0), (1 << 31, 1), (1, 1 << 31)):
+        plan = LockstepPlan(3, 1, 0, True, 0, *masks)
+        with pytest.raises(UnsupportedError, match="of a newer lmzip"):
+            decode_payload(ADAPTIVE, container.create_lockstep_payload(ADAPTIVE, plan), 3, None)
     for type_ in (container.ZSTD, container.LZMA):
         with pytest.raises(CorruptError):
             decode_payload(type_, b"\x28\xb5nonsense", 100, None)
@@ -185,8 +196,8 @@ def test_bad_payloads() -> None:
 
 
 def test_levels_depend_on_size_alone() -> None:
-    sizes = (1, 12288, 12289, 1_000_000, 1 << 22)
-    assert [LEVELS[6].windows(size) for size in sizes] == [1, 1, 2, 82, 128]
+    sizes = (1, 16384, 16385, 150_000, 1 << 22)
+    assert [LEVELS[6].windows(size) for size in sizes] == [1, 1, 2, 10, 16]
     for level in LEVELS.values():
         assert level.block_size <= container.MAX_BLOCK_SIZE
         assert level.windows(1) == 1 and level.windows(level.block_size) <= level.max_windows

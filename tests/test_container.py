@@ -124,14 +124,14 @@ def test_model_definition_round_trip() -> None:
 
 
 def test_lockstep_payload() -> None:
-    plan = LockstepPlan(300, 7, 1, True, 24)
+    plan = LockstepPlan(300, 7, 1, True, 24, 0x300, 5)
     for type_ in (container.ENSEMBLE, container.ADAPTIVE):
         payload = container.create_lockstep_payload(type_, plan) + b"code"
         found, start = container.parse_lockstep_payload(type_, payload, 300)
         assert found == plan and payload[start:] == b"code"
     payload = container.create_lockstep_payload(container.MODEL, plan) + b"code"
     found, start = container.parse_lockstep_payload(container.MODEL, payload, 300)
-    assert found == dataclasses.replace(plan, record=0) and payload[start:] == b"code"
+    assert found == dataclasses.replace(plan, record=0, contexts=0, sets=0) and payload[start:] == b"code"
 
 
 @pytest.mark.parametrize(
@@ -142,6 +142,8 @@ def test_lockstep_payload() -> None:
         (LockstepPlan(5000, 1025, 0, False), 5000, LimitError, "windows: more than 1,024"),
         (LockstepPlan(6, 0, 0, False), 100, CorruptError, "0 windows"),
         (LockstepPlan(6, 1, 0, False, 70000), 100, LimitError, "record length"),
+        (LockstepPlan(6, 1, 0, False, 0, 1 << 32, 1), 100, LimitError, "contexts"),
+        (LockstepPlan(6, 1, 0, False, 0, 1, 1 << 32), 100, LimitError, "sets"),
     ],
 )
 def test_bad_lockstep_payloads(plan: LockstepPlan, size: int, error: type[Exception], message: str) -> None:

@@ -13,7 +13,7 @@ from command import Call
 from language_models import byte_level
 
 import lmzip
-from lmzip import codec, container, equal_info, stream
+from lmzip import codec, container, equal_info, lockstep, stream
 from lmzip.codec import Options, decode_payload
 from lmzip.container import ModelDefinition
 from lmzip.errors import LMZError, ModelError
@@ -62,6 +62,7 @@ def coded(type_: int, data: bytes, model: Model, file_start: bool = True) -> byt
 @pytest.mark.parametrize("type_", container.MODEL_TYPES)
 def test_there_and_back(type_: int, model: FloatModel) -> None:
     assert len(model.encode(TEXT)) > model.context
+    assert codec._windows_for(model.encode(TEXT * 999), TEXT * 999, model, Options(4)) < lockstep.TWO_COHORTS
     assert decode_payload(type_, coded(type_, TEXT, model), len(TEXT), model) == TEXT
 
 

@@ -40,10 +40,11 @@ def test_golden(name: str) -> None:
 
 
 MADE: dict[str, dict[str, object]] = {
-    "good-model": {"level": 1, "method": "model"},
-    "good-rank": {"level": 1, "method": "rank"},
+    "good-model": {"level": 4, "method": "model"},
+    "good-rank": {"level": 4, "method": "rank"},
     "good-ensemble": {"level": 4},
-    "good-adaptive": {"level": 1},
+    "good-adaptive": {"level": 3},
+    "good-adaptive-lean": {"level": 1},
 }
 
 
@@ -57,7 +58,7 @@ def test_encoding_gives_the_golden_bytes(threads: int, backend: str) -> None:
         assert lmzip.compress(content, model=model, verify=False, **options) == data  # type: ignore[arg-type]
 
 
-LOCKSTEP = [*MADE, "good-model-rans", "good-ensemble-cohorts"]
+LOCKSTEP = [*MADE, "good-model-rans", "good-ensemble-windows"]
 DECODE = """
 import hashlib, sys, lmzip
 for path in sys.argv[1:]:

@@ -2,7 +2,7 @@
 
 `remember` keeps running facts of a window up to date, byte by byte; `hash_contexts` turns them
 and the last bytes into one hash for each context. To add a context: write its hash to `out` in
-`hash_contexts`, raise CONTEXTS, and describe it in FORMAT.md. A running fact it needs is a new
+`hash_contexts`, raise CONTEXTS in parts.py, and describe it in FORMAT.md. A running fact it needs is a new
 index of a window's memory.
 """
 
@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from lmzip.models.ensemble.jit import combine, i64, inline, kernel
 from lmzip.models.ensemble.matches import EXPECTED, LENGTH, length_class
-
-CONTEXTS = 28
+from lmzip.models.ensemble.parts import CONTEXTS
 
 # The facts in a window's memory, int64.
 WORD, PREVIOUS_WORD, WORD_BEFORE = 0, 1, 2  # hashes of runs of letters in lower case; WORD is 0 between words

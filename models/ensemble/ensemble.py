@@ -3,46 +3,33 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from lmzip.coders import CoderError
+from lmzip.coders.bits import NO_BITS, BitReader
 from lmzip.models.ensemble import state
-from lmzip.models.ensemble.decisions import accumulate, begin, encode, learn, predict
-from lmzip.models.ensemble.jit import kernel
+from lmzip.models.ensemble.decisions import code
 from lmzip.models.ensemble.numbers import HISTORY_LIMIT
+from lmzip.models.ensemble.parts import ALL, Parts, numbers
 from lmzip.models.ensemble.tree import Tree, make_tree
 
+Symbols = NDArray[np.int32]
 Bits = NDArray[np.uint8]
 Probabilities = NDArray[np.uint16]
 _FIRST_CAPACITY = 1 << 12
 
 
-@kernel
-def _first_round(windows, tables, tree, record, active, probabilities):
-    """Begin a step and predict its first decisions."""
-    begin(windows, tables, tree, active, record)
-    predict(windows, tables, tree, active, probabilities)
-
-
-@kernel
-def _next_round(windows, tables, tree, record, active, bits, done, probabilities):
-    """Learn a round's bits and predict the next decisions; return how many windows have one. Calls are dear."""
-    left = learn(windows, tables, tree, active, bits, record, done)
-    predict(windows, tables, tree, active[:left], probabilities)
-    return left
-
-
 class Ensemble:
     """One block's windows and tables.
 
-    Windows advance in lockstep, one symbol a step. A step is given frequencies of the network
-    (active windows, alphabet) uint32, or None where the ensemble works alone.
+    Windows advance in lockstep, one symbol a step, in the order of the windows. Frequencies of the
+    network are (steps, windows, alphabet) uint32, or None where the ensemble works alone.
     """
 
-    def __init__(self, tree: Tree, windows: int, size: int, record: int, has_network: bool) -> None:
+    def __init__(self, tree: Tree, windows: int, size: int, record: int, has_network: bool, parts: Parts = ALL) -> None:
         """size: bytes of the block. record: length of its records in bytes, 0 for none.
 
         Coding raises ValueError where a window grows beyond HISTORY_LIMIT.
@@ -50,57 +37,49 @@ class Ensemble:
         self._limit = HISTORY_LIMIT * size // windows
         self._tree, self._record = tree, record
         self._longest = int(tree.length.max())
-        self._windows = state.make_windows(windows, _FIRST_CAPACITY, len(tree.length) if has_network else 0)
-        self._tables = state.make_tables(size, has_network)
+        contexts, sets = numbers(parts.contexts), numbers(parts.sets)
+        self._windows = state.make_windows(windows, _FIRST_CAPACITY)
+        self._cursor = state.make_cursor(len(tree.length) if has_network else 0, len(contexts))
+        self._tables = state.make_tables(size, has_network, contexts, sets)
         self._done = 0
-        most = windows * 9 * self._longest  # decisions of a step: nine at most a byte
-        self._bits, self._probabilities = np.zeros(most, np.uint8), np.zeros(most, np.uint16)
 
-    def encode(
-        self, active: NDArray[np.int64], symbols: NDArray[np.int32], frequencies: NDArray[np.uint32] | None
+    def encode(self, symbols: Symbols, frequencies: NDArray[np.uint32] | None) -> tuple[Bits, Probabilities]:
+        """Code symbols (steps, windows): return the decisions and their probabilities. Twin: `decode`."""
+        return self._code(0, np.array(symbols, np.int32, order="C"), frequencies, NO_BITS)
+
+    def decode(self, windows: range, steps: int, frequencies: NDArray[np.uint32] | None, reader: BitReader) -> Symbols:
+        """Decode the symbols (steps, windows) of some windows. Raises CoderError where the code is impossible."""
+        symbols = np.zeros((steps, len(windows)), np.int32)
+        self._code(windows.start, symbols, frequencies, reader)
+        return symbols
+
+    def _code(
+        self, first: int, symbols: Symbols, frequencies: NDArray[np.uint32] | None, reader: BitReader
     ) -> tuple[Bits, Probabilities]:
-        """Code one symbol of each active window: return the decisions and their probabilities.
-
-        The arrays are views that the next call overwrites. Twin: `decode`.
-        """
-        self._prepare(active, frequencies)
-        count = encode(
-            self._windows, self._tables, self._tree, active.copy(), symbols, self._record, self._done,
-            self._bits, self._probabilities,
-        )  # fmt: skip
-        self._done += len(active)
-        return self._bits[:count], self._probabilities[:count]
-
-    def decode(
-        self,
-        active: NDArray[np.int64],
-        frequencies: NDArray[np.uint32] | None,
-        decode_bits: Callable[[Probabilities], Bits],
-    ) -> NDArray[np.int32]:
-        """Decode one symbol of each active window; decode_bits gives the bits for probabilities."""
-        self._prepare(active, frequencies)
-        shared = (self._windows, self._tables, self._tree, self._record)
-        rest, left, probabilities = active.copy(), len(active), self._probabilities
-        _first_round(*shared, rest, probabilities)
-        while left:
-            bits = decode_bits(probabilities[:left])
-            left = _next_round(*shared, rest[:left], bits, self._done, probabilities)
-        self._done += len(active)
-        return self._windows.symbol[active]
-
-    def _prepare(self, active: NDArray[np.int64], frequencies: NDArray[np.uint32] | None) -> None:
-        history = self._windows.history
-        if self._windows.size.max() > self._limit:
+        history, room = self._windows.history, symbols.shape[0] * self._longest
+        size = int(self._windows.size.max())
+        if size > self._limit:
             raise ValueError(f"a window is longer than {self._limit:,} bytes, {HISTORY_LIMIT} times the average")
-        if self._windows.size.max() + self._longest > history.shape[1]:
-            grown = np.zeros((len(history), 2 * history.shape[1]), np.uint8)
+        if size + room > history.shape[1]:
+            grown = np.zeros((len(history), max(2 * history.shape[1], size + room)), np.uint8)
             grown[:, : history.shape[1]] = history
             self._windows = self._windows._replace(history=grown)
-        if frequencies is not None:
-            accumulate(np.ascontiguousarray(frequencies), self._windows, active)
+        if frequencies is None:
+            frequencies = np.zeros((*symbols.shape, 0), np.uint32)
+        frequencies = np.ascontiguousarray(frequencies)
+        most = symbols.size * 9 * self._longest  # decisions: nine at most a byte
+        bits, probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
+        count = code(
+            self._windows, self._cursor, self._tables, self._tree, self._record, self._done - first, first,
+            frequencies, symbols, bits, probabilities, reader,
+        )  # fmt: skip
+        if count < 0:
+            raise CoderError("coded data does not fit the probabilities")
+        self._done += symbols.size
+        return bits[:count], probabilities[:count]
 
 
-REFERENCE_DIGEST = "4105264fdbe86b59"
+REFERENCE_DIGEST = "825e322fddd29586"
 
 
 def reference_digest() -> str:
@@ -109,11 +88,11 @@ def reference_digest() -> str:
     ensemble = Ensemble(tree, 3, 1200, 0, True)
     raw = np.random.PCG64(20261124).random_raw(40 * 3 * (1 + len(tree.length))) >> np.uint64(40)
     digest = xxhash.xxh3_64()
-    for step, numbers in enumerate(raw.reshape(40, 3, -1)):
-        symbols = (numbers[:, 0] % np.uint64(259 if step % 8 == 0 else 7) + np.uint64(97 - step % 3)).astype(np.int32)
-        frequencies = (1 + (numbers[:, 1:] >> np.uint64(10))).astype(np.uint32)
+    for step, row in enumerate(raw.reshape(40, 3, -1)):
+        symbols = (row[:, 0] % np.uint64(259 if step % 8 == 0 else 7) + np.uint64(97 - step % 3)).astype(np.int32)
+        frequencies = (1 + (row[:, 1:] >> np.uint64(10))).astype(np.uint32)
         frequencies[:, 0] += np.uint32(1 << 24) - frequencies.sum(axis=1, dtype=np.uint32)
-        bits, probabilities = ensemble.encode(np.arange(3), np.minimum(symbols, 258), frequencies)
+        bits, probabilities = ensemble.encode(np.minimum(symbols, 258)[None], frequencies[None])
         digest.update(bits.tobytes() + probabilities.astype("<u2").tobytes())
     return digest.hexdigest()
 

@@ -6,12 +6,16 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
 
-_options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
+# Without _nrt every view of an array counts its references, atomically: a quarter of the time.
+_options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
 kernel = numba.njit(**_options)
-inline = numba.njit(**_options, inline="always")
+inline = numba.njit(**_options, forceinline=True)
 
-u8, u16, u32, i32, i64 = np.uint8, np.uint16, np.uint32, np.int32, np.int64
+u32, u64, i32, i64 = np.uint32, np.uint64, np.int32, np.int64
 
 
 @inline
@@ -20,3 +24,19 @@ def combine(h, value):
     h = u32(u32(h) + u32(value) + u32(1)) * u32(0x2C1B3C6D)
     h = u32(u32(h) ^ (u32(h) >> u32(13))) * u32(0x297A2D39)
     return u32(u32(h) ^ (u32(h) >> u32(15)))
+
+
+@intrinsic
+def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
+    """Have the cache line of array[index] fetched, without waiting for it."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        address = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [address.type, number, number, number])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [address.type], kind)
+        builder.call(function, [address, number(1), number(3), number(1)])  # to write, keep, data
+        return context.get_dummy_value()
+
+    return types.void(array, types.int64), generate

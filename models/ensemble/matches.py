@@ -20,6 +20,7 @@ IN_WINDOW, POSITION, LENGTH = 0, 1, 2  # POSITION: 0 for no match; LENGTH: bytes
 EXPECTED = 3  # the next byte; -1: none, or it cannot be that any more
 MISSED = 4  # a bit for each of the last eight bytes
 FIELDS = 5
+INPUTS_A_MATCH = 2
 _POSITION_BITS = 40
 MISSES = 4  # classes
 
@@ -96,8 +97,40 @@ def find_matches(histories, sizes, matches, index, w):
 
 
 @inline
-def expected_bit(match, partial, known):
+def _expected_bit(match, partial, known):
     """Return the bit that a match expects at a node of the tree, or -1."""
     if partial == 0 or match[EXPECTED] < 0 or (match[EXPECTED] | 256) >> (8 - known) != partial:
         return i32(-1)
     return i32(match[EXPECTED] >> (7 - known) & 1)
+
+
+@inline
+def match_inputs(matches, tables, partial, known, inputs):
+    """Write the matches' inputs; return the class of the longest."""
+    longest = i64(0)
+    for k in range(MATCHES):
+        match = matches[k]
+        bit = _expected_bit(match, partial, known)
+        logit = distance = i32(0)
+        if bit >= 0:
+            probability = tables.match_maps[k, trust_class(match)]
+            logit = i32(tables.stretch[probability >> 10])
+            distance = (probability - (1 << 21)) >> 11
+            longest = max(longest, length_class(match[LENGTH]), 1)
+        inputs[INPUTS_A_MATCH * k] = logit if bit == 1 else -logit
+        inputs[INPUTS_A_MATCH * k + 1] = distance if bit == 1 else -distance
+    return longest
+
+
+@inline
+def learn_matches(matches, maps, partial, known, bit):
+    """Learn how far the matches can be trusted; those that were wrong expect nothing more of this byte."""
+    for k in range(MATCHES):
+        match = matches[k]
+        expected = _expected_bit(match, partial, known)
+        if expected >= 0:
+            trust = trust_class(match)
+            target = (1 << 22) - 1024 if expected == bit else 1024
+            maps[k, trust] += (target - maps[k, trust]) >> 7
+            if expected != bit:
+                match[EXPECTED] = -1

@@ -10,12 +10,10 @@ from lmzip.models.ensemble.jit import i32, inline
 from lmzip.models.ensemble.numbers import LOGIT_MAX
 
 WEIGHT_MAX = (1 << 19) - 1  # 8; times LOGIT_MAX stays under 2**31
-SETS = 7
 # First row of each set in the table of weights, and the rows of all.
 NODES, MATCH, NETWORK, LAST_BYTE, ORDER, AGREEMENT, KIND, ROWS = 0, 512, 1024, 2048, 2304, 2560, 2816, 4096
 # The final mixer has two sets, chosen as NODES and KIND, and takes the mean of both.
 FINAL_KIND, FINAL_ROWS = 512, 512 + ROWS - KIND
-STEPS = 33  # support points of an adaptive map
 
 
 @inline

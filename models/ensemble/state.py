@@ -7,17 +7,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.ensemble import contexts, matches, mixer, numbers
+from lmzip.models.ensemble import contexts, maps, matches, mixer, numbers, parts
 
 # Inputs of the mixer: the network's logit and its probability, a constant, what the maps make of
 # the network, two of every match, INPUTS_EACH of every context; filled up to a multiple of 16.
 NETWORK_LOGIT, NETWORK_PROBABILITY, BIAS, FIRST_REFINED = 0, 1, 2, 3
 NETWORK_MAPS = 2
 FIRST_MATCH = FIRST_REFINED + NETWORK_MAPS
-INPUTS_A_MATCH = 2
-FIRST_CONTEXT = FIRST_MATCH + INPUTS_A_MATCH * matches.MATCHES
+FIRST_CONTEXT = FIRST_MATCH + matches.INPUTS_A_MATCH * matches.MATCHES
 INPUTS_EACH = 3
-INPUTS = -(-(FIRST_CONTEXT + INPUTS_EACH * contexts.CONTEXTS) // 16) * 16
+PIECE = 64  # symbols whose frequencies are summed up together
 SLOTS = 16  # of a line of counters
 NETWORK_ROWS = 512 + (1 << 16)
 MAPS = 3  # adaptive maps behind the mixer
@@ -26,66 +25,76 @@ BEGIN_MAP_1, BEGIN_MAP_2, MAP_ROWS = 1 << 16, 5 << 16, (5 << 16) + matches.LENGT
 
 
 class Windows(NamedTuple):
-    """The state of every window."""
+    """What is kept of every window between its symbols."""
 
     history: NDArray[np.uint8]  # (windows, capacity)
     size: NDArray[np.int64]  # (windows,) bytes of the history
-    symbol: NDArray[np.int32]  # (windows,) the last symbol
-    node: NDArray[np.int32]  # (windows,) of the tree; -1 between symbols
     memory: NDArray[np.int64]  # (windows, contexts.FACTS)
     match: NDArray[np.int64]  # (windows, matches.MATCHES, matches.FIELDS)
-    cumulative: NDArray[np.int32]  # (windows, alphabet + 1) sums of the network's frequencies; (windows, 0): no network
-    confidence: NDArray[np.int32]  # (windows,) the network's, in sixteenths
-    hashes: NDArray[np.uint32]  # (windows, CONTEXTS) of the byte
-    line: NDArray[np.int64]  # (windows, CONTEXTS) first slot of the line
-    inputs: NDArray[np.int32]  # (windows, INPUTS)
-    rows: NDArray[np.int64]  # (windows, SETS) rows of weights
-    outputs: NDArray[np.int32]  # (windows, SETS + 1) of the sets, then of the final mixer
-    network_steps: NDArray[np.int64]  # (windows, NETWORK_MAPS + 1) as steps, in the maps of the network
-    steps: NDArray[np.int64]  # (windows, MAPS + 1) places in the adaptive maps, then the part of the next step
+
+
+class Cursor(NamedTuple):
+    """What is known of the decision that is being coded."""
+
+    sums: NDArray[np.int32]  # (pieces,) of the network's frequencies before a piece; (0,): no network
+    mass: NDArray[np.int32]  # (4,) see network.py
+    hashes: NDArray[np.uint32]  # (CONTEXTS,) of the byte
+    line: NDArray[np.int64]  # (contexts in use,) first slot of the line
+    inputs: NDArray[np.int32]  # (inputs,)
+    rows: NDArray[np.int64]  # (SETS,) rows of weights
+    outputs: NDArray[np.int32]  # (SETS + 1,) of the sets, then of the final mixer
+    network_steps: NDArray[np.int64]  # (NETWORK_MAPS + 1,) as steps, in the maps of the network
+    steps: NDArray[np.int64]  # (MAPS + 1,) places in the adaptive maps, then the part of the next step
 
 
 class Tables(NamedTuple):
     """What all windows of a block learn together, and the fixed tables."""
 
+    contexts: NDArray[np.int64]  # those in use
+    sets: NDArray[np.int64]  # of weights, those in use
     slots: NDArray[np.uint32]  # (lines * SLOTS,): probability << 16 | state << 8 | a byte of the line's label
-    state_maps: NDArray[np.uint32]  # (CONTEXTS, 256): probability << 10 | times seen
+    state_maps: NDArray[np.uint32]  # (contexts in use, 256): probability << 10 | times seen
     network_maps: NDArray[np.int32]  # (NETWORK_ROWS * STEPS + 1,) as adaptive_maps
     match_maps: NDArray[np.int32]  # (MATCHES, MISSES * LENGTHS): probability that the expected bit comes, of 2**22
     match_index: NDArray[np.int64]  # (MATCHES, 2**INDEX_BITS)
-    weights: NDArray[np.int32]  # (ROWS, INPUTS)
+    weights: NDArray[np.int32]  # (ROWS, inputs)
     final_weights: NDArray[np.int32]  # (FINAL_ROWS, SETS)
     adaptive_maps: NDArray[np.int32]  # (MAP_ROWS * STEPS + 1,) probabilities of 65536
     next_state: NDArray[np.uint8]  # (states, 2)
     rate: NDArray[np.int32]  # (states,) of 65536
     confidence: NDArray[np.int32]  # (states,) of 256
+    share: NDArray[np.int32]  # (256,) of 65536: how far a map of states moves that has seen so many bits
     stretch: NDArray[np.int16]  # (4096,)
     squash: NDArray[np.int32]  # (2 * LOGIT_MAX + 1,)
     log: NDArray[np.int32]  # (1025,)
 
 
-def make_windows(count: int, capacity: int, alphabet: int) -> Windows:
-    """Return windows that have seen nothing; alphabet: 0 for no network."""
-    n = contexts.CONTEXTS
+def make_windows(count: int, capacity: int) -> Windows:
+    """Return windows that have seen nothing."""
     match = np.zeros((count, matches.MATCHES, matches.FIELDS), np.int64)
     match[:, :, matches.EXPECTED] = -1
-    return Windows(
-        history=np.zeros((count, capacity), np.uint8),
-        size=np.zeros(count, np.int64),
-        symbol=np.zeros(count, np.int32),
-        node=np.full(count, -1, np.int32),
-        memory=np.zeros((count, contexts.FACTS), np.int64),
-        match=match,
-        cumulative=np.zeros((count, alphabet + 1 if alphabet else 0), np.int32),
-        confidence=np.zeros(count, np.int32),
-        hashes=np.zeros((count, n), np.uint32),
-        line=np.zeros((count, n), np.int64),
-        inputs=np.zeros((count, INPUTS), np.int32),
-        rows=np.zeros((count, mixer.SETS), np.int64),
-        outputs=np.zeros((count, mixer.SETS + 1), np.int32),
-        network_steps=np.zeros((count, NETWORK_MAPS + 1), np.int64),
-        steps=np.zeros((count, MAPS + 1), np.int64),
+    history, size = np.zeros((count, capacity), np.uint8), np.zeros(count, np.int64)
+    return Windows(history, size, np.zeros((count, contexts.FACTS), np.int64), match)
+
+
+def make_cursor(alphabet: int, used: int) -> Cursor:
+    """Return a cursor; alphabet: 0 for no network; used: number of contexts in use."""
+    return Cursor(
+        sums=np.zeros(-(-alphabet // PIECE), np.int32),
+        mass=np.zeros(4, np.int32),
+        hashes=np.zeros(parts.CONTEXTS, np.uint32),
+        line=np.zeros(used, np.int64),
+        inputs=np.zeros(inputs_for(used), np.int32),
+        rows=np.zeros(parts.SETS, np.int64),
+        outputs=np.zeros(parts.SETS + 1, np.int32),
+        network_steps=np.zeros(NETWORK_MAPS + 1, np.int64),
+        steps=np.zeros(MAPS + 1, np.int64),
     )
+
+
+def inputs_for(used: int) -> int:
+    """Return the number of the mixer's inputs with `used` contexts: a multiple of 16."""
+    return -(-(FIRST_CONTEXT + INPUTS_EACH * used) // 16) * 16
 
 
 def line_bits(size: int) -> int:
@@ -93,35 +102,38 @@ def line_bits(size: int) -> int:
     return min(max((size - 1).bit_length() + 4, SMALLEST_LINE_BITS), LARGEST_LINE_BITS)
 
 
-def make_tables(size: int, has_network: bool) -> Tables:
-    """Return tables that have learnt nothing, for a block of `size` bytes."""
-    n = contexts.CONTEXTS
+def make_tables(size: int, has_network: bool, used: NDArray[np.int64], sets: NDArray[np.int64]) -> Tables:
+    """Return tables that have learnt nothing, for a block of `size` bytes and the contexts and sets in use."""
+    n = len(used)
     next_state, counts = numbers.states()
     seen = counts.sum(axis=1)
     state_maps = np.zeros((n, 256), np.uint32)
     state_maps[:, : len(counts)] = ((2 * counts[:, 1] + 1) * (1 << 22) // (2 * seen + 2)) << 10
     lengths = np.arange(matches.LENGTHS)
     match_maps = np.tile(np.minimum(60 + 2 * lengths, 97) * (1 << 22) // 100, (matches.MATCHES, matches.MISSES))
-    weights = np.zeros((mixer.ROWS, INPUTS), np.int32)
+    weights = np.zeros((mixer.ROWS, inputs_for(n)), np.int32)
     weights[:, NETWORK_LOGIT] = 40000 if has_network else 0
-    weights[:, FIRST_MATCH:FIRST_CONTEXT:INPUTS_A_MATCH] = 8000
+    weights[:, FIRST_MATCH : FIRST_CONTEXT : matches.INPUTS_A_MATCH] = 8000
     end = FIRST_CONTEXT + INPUTS_EACH * n
     weights[:, FIRST_CONTEXT:end:INPUTS_EACH] = 2500
     weights[:, FIRST_CONTEXT + 1 : end : INPUTS_EACH] = 1000
     squash = numbers.squash_table()
-    support = squash[np.arange(mixer.STEPS) * (2 * numbers.LOGIT_MAX) // (mixer.STEPS - 1)]
+    support = squash[np.arange(maps.STEPS) * (2 * numbers.LOGIT_MAX) // (maps.STEPS - 1)]
     return Tables(
+        contexts=used,
+        sets=sets,
         slots=np.zeros(SLOTS << line_bits(size), np.uint32),
         network_maps=np.append(np.tile(support, NETWORK_ROWS), support[-1]).astype(np.int32),
         state_maps=state_maps,
         match_maps=match_maps.astype(np.int32),
         match_index=np.full((matches.MATCHES, 1 << matches.INDEX_BITS), -1, np.int64),
         weights=weights,
-        final_weights=np.full((mixer.FINAL_ROWS, mixer.SETS), 65536 // mixer.SETS, np.int32),
+        final_weights=np.full((mixer.FINAL_ROWS, parts.SETS), 65536 // len(sets), np.int32),
         adaptive_maps=np.append(np.tile(support, MAP_ROWS), support[-1]).astype(np.int32),
         next_state=next_state.astype(np.uint8),
         rate=(131072 // (2 * seen + 3)).astype(np.int32),
         confidence=(256 * seen // (seen + 1)).astype(np.int32),
+        share=(65536 // np.arange(2, 258)).astype(np.int32),
         stretch=numbers.stretch_table(),
         squash=squash,
         log=numbers.log_table(),

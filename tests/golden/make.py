@@ -14,6 +14,7 @@ from pathlib import Path
 
 import lmzip
 from lmzip import codec, container
+from lmzip.models.ensemble.parts import ALL
 
 FOLDER = Path(__file__).parent
 SAMPLES = FOLDER.parent.parent / "corpora" / "samples"
@@ -29,7 +30,7 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
     code = (SAMPLES / "pep-0697.rst").read_bytes()[8_000:11_000]
     noise = hashlib.shake_256(b"lmzip").digest(500)
     rows = b"".join(struct.pack("<IhBd", i, i * i % 997, i % 7, 1 / (i + 1)) for i in range(400))
-    packed = lmzip.compress(prose, 1, method="model")
+    packed = lmzip.compress(prose, 4, method="model")
     header = container.create_header(container.Header(6, 1 << 22, 0))
     unknown = container.create_record(0x7F, b"a later version's business")
     skippable = lmzip.LMZCompressor(6, content_size=len(noise))
@@ -38,18 +39,19 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
     with_skippable += unknown + skippable.flush()
     flipped = bytearray(packed)
     flipped[len(packed) // 2] ^= 4
-    head = packed[: len(container.create_header(container.Header(1, 1 << 20, len(prose)))) - 4]
+    head = packed[: len(container.create_header(container.Header(4, 1 << 21, len(prose)))) - 4]
     return {
         "good-empty": ("empty content", lmzip.compress(b""), b""),
         "good-stored": ("one stored block", lmzip.compress(noise), noise),
         "good-lzma": ("one lzma block", lmzip.compress(noise * 9 + b"x" * 99, method="general"), noise * 9 + b"x" * 99),
         "good-zstd": ("one zstd block", lmzip.compress(b"lmzip " * 20, method="general"), b"lmzip " * 20),
-        "good-model": ("prose, three windows, range coder", packed, prose),
+        "good-model": ("prose, two windows, range coder", packed, prose),
         "good-model-rans": ("code, one window, rANS", lmzip.compress(code, 9, coder="rans", method="model"), code),
         "good-ensemble": ("prose, two windows, ensemble", lmzip.compress(prose, 4), prose),
-        "good-ensemble-cohorts": ("20 windows, two cohorts, rANS", _in_small_windows(prose), prose),
-        "good-adaptive": ("records of 15 bytes, three windows, no network", lmzip.compress(rows, 1), rows),
-        "good-rank": ("prose, ranks, three windows", lmzip.compress(prose, 1, method="rank"), prose),
+        "good-ensemble-windows": ("20 windows, rANS", _in_small_windows(prose), prose),
+        "good-adaptive": ("records of 15 bytes, no network", lmzip.compress(rows, 3), rows),
+        "good-adaptive-lean": ("prose, few contexts, no network", lmzip.compress(prose, 1), prose),
+        "good-rank": ("prose, ranks, two windows", lmzip.compress(prose, 4, method="rank"), prose),
         "good-frames": ("three frames, the second one empty", packed + lmzip.compress(b"") + packed, prose + prose),
         "good-skippable": ("a record of an unknown type above 0x40 before the block", with_skippable, noise),
         "bad-truncated": ("the footer is cut off", packed[:-8], "TruncatedError"),
@@ -73,7 +75,7 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
 
 
 def _in_small_windows(data: bytes) -> bytes:
-    usual, codec.LEVELS[4] = codec.LEVELS[4], codec.Level(1 << 21, 300, 256)
+    usual, codec.LEVELS[4] = codec.LEVELS[4], codec.Level(1 << 21, 300, 256, "ensemble", ALL)
     packed = lmzip.compress(data, 4, coder="rans")
     codec.LEVELS[4] = usual
     return packed

@@ -1,0 +1,36 @@
+"""Which contexts and sets of weights a block uses: more of them predict better, fewer are faster."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+CONTEXTS = 28  # see contexts.py
+SETS = 7  # see mixer.py
+
+
+class Parts(NamedTuple):
+    """Masks: bit i stands for number i."""
+
+    contexts: int
+    sets: int
+
+    def are_known(self) -> bool:
+        """Whether the masks name something, and nothing of a newer version."""
+        return 0 < self.contexts < 1 << CONTEXTS and 0 < self.sets < 1 << SETS
+
+
+def mask(*numbers: int) -> int:
+    """Return the mask of some numbers."""
+    return sum(1 << number for number in numbers)
+
+
+def numbers(mask: int) -> NDArray[np.int64]:
+    """Return the numbers of a mask in rising order."""
+    return np.array([i for i in range(mask.bit_length()) if mask >> i & 1], np.int64)
+
+
+ALL = Parts((1 << CONTEXTS) - 1, (1 << SETS) - 1)
+LEAN = Parts(mask(1, 2, 3, 4, 6, 9, 18, 26), mask(0, 1, 5))
