@@ -43,7 +43,8 @@ def spelled(kind: str, data: bytes) -> list[bytes]:
 
 
 ODD = [
-    *SPECIAL, *BYTES, "\u2581", " \u2581 ", "e\u0301", "\ufeff", "\0", "  \n\t ", "\ufb01", "\uff21\uff22", "\u2028", "the war ",
+    *SPECIAL, *BYTES, "\u2581", " \u2581 ", "e\u0301", "\ufeff", "\0", "  \n\t ", "\ufb01", "\uff21\uff22", "\u2028",
+    "the war ",
 ]  # fmt: skip
 BROKEN = [b"\xff", b"\xe2\x96", b"\x81", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xc0\x80"]
 pieces = st.one_of(

@@ -80,11 +80,11 @@ class NetworkConfig:
             raise ValueError(
                 f"rope_scaling must be linear or llama3 with factors of at least 1, not {self.rope_scaling}"
             )
-        for what, names, known in (
+        for what, names, allowed in (
             ("biases", self.biases, set(PROJECTIONS)),
             ("wide", self.wide, set(self.product_names())),
         ):
-            if not set(names) <= known or len(set(names)) < len(names):
+            if not set(names) <= allowed or len(set(names)) < len(names):
                 raise ValueError(f"{what} has a name twice or one that the network lacks: {', '.join(names)}")
 
     @property
@@ -163,7 +163,8 @@ class NetworkConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
         """Make a config from the keys it knows; unknown keys raise TypeError."""
-        return cls(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return cls(**values)
 
 
 _fields = dataclasses.fields(NetworkConfig)

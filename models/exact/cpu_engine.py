@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lmzip.models.exact import kernels
 from lmzip.models.exact.engine import check_context, rope_tables
-from lmzip.models.exact.panels import LANES, pack, padded
+from lmzip.models.exact.panels import LANES, pack, pack_bytes, padded
 from lmzip.models.exact.weights import Weights
 
 
@@ -54,7 +54,8 @@ class CPUEngine:
 
         def projection(name: str) -> tuple[Any, ...]:
             matrix = weights.matrix(name)
-            return pack(matrix.values), matrix.scale, biases.get(name, none), np.float32(c.largest(name))
+            panels = pack(matrix.values) if name in c.wide else pack_bytes(matrix.values)
+            return panels, matrix.scale, biases.get(name, none), np.float32(c.largest(name))
 
         def norm(name: str) -> tuple[Any, ...]:
             return gains[name], biases.get(name, none), eps

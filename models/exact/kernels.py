@@ -31,7 +31,7 @@ from lmzip.models.exact.arithmetic import (
     OUTPUT_ONE,
     SMALLEST,
 )
-from lmzip.models.exact.panels import LANES, product
+from lmzip.models.exact.panels import LANES, product, weight_product
 
 f32, f64, i8, i16, i32, i64, u32 = np.float32, np.float64, np.int8, np.int16, np.int32, np.int64, np.uint32
 _options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"nnan", "nsz"}}
@@ -44,6 +44,7 @@ QUANT = f32(ACTIVATION_MAX)
 NORM = f32(NORM_MAX)
 
 NEVER = -(1 << 30)  # before any position that a query sees
+ATTEND_ROWS = 16  # queries of a key head at a time
 CHUNK = 64  # rows at a time where many are wide: what they need stays in the cache
 
 
@@ -180,7 +181,8 @@ def _add(x, y, scale, weight_scale, bias):
 @_inline
 def _left_factor(rows, panels):
     """Return zeros for the left factor of a product with panels: (rows, depth) int16."""
-    return np.zeros((rows, 2 * panels.shape[1]), i16)
+    depth = 4 * (panels.shape[1] - 1) if panels.shape[2] == 4 * LANES else 2 * panels.shape[1]
+    return np.zeros((rows, depth), i16)
 
 
 @_inline
@@ -269,8 +271,8 @@ def _attend(
     f = flat.reshape(-1, dim)
     turned = np.empty(dim, f32)
     rounded = np.empty(dim, i16)
-    queries = np.empty((steps, kv_heads, group, dim), i16)
-    query_scale = np.empty((steps, kv_heads, group), f32)
+    queries = np.empty((kv_heads, steps * group, dim), i16)
+    query_scale = np.empty((kv_heads, steps * group), f32)
     for t in range(steps):
         position = start + t
         slot = position % capacity
@@ -281,8 +283,8 @@ def _attend(
             if len(cos):
                 _rotate(f[h], cos[position], sin[position], turned)
         for h in range(heads):
-            g, i = h // group, h % group
-            query_scale[t, g, i] = _quantise(f[h], query_most, queries[t, g, i]) * query_factor
+            g, i = h // group, t * group + h % group
+            query_scale[g, i] = _quantise(f[h], query_most, queries[g, i]) * query_factor
         for g in range(kv_heads):
             key_scale[g, slot] = _quantise(f[heads + g], key_most, rounded)
             panel, lane = slot // LANES, 2 * (slot % LANES)
@@ -299,40 +301,39 @@ def _attend(
                 values[g, i // LANES, slot // 2, 2 * (i % LANES) + slot % 2] = rounded[i]
 
     slots = len(written)
-    dots = np.empty((group, slots), i32)
-    high_dots = np.empty((group, slots if parts == 2 else 0), i32)
+    together = min(max(1, ATTEND_ROWS // group), steps)  # steps whose products are one, to fill the tiles
+    rows = together * group
+    dots = np.empty((rows, slots), i32)
+    high_dots = np.empty((rows, slots if parts == 2 else 0), i32)
     z = np.empty(slots, f32)
     share = np.empty(slots, f32)
-    weights = np.empty((group, slots), i16)
-    factor = np.empty(group, f32)
-    mixed = _sums(group, values[0])
-    out = np.empty((kv_heads, group, dim), f32)
-    for t in range(steps):
+    weights = np.empty((rows, slots), i16)
+    factor = np.empty(rows, f32)
+    mixed = _sums(rows, values[0])
+    out = np.empty((together, kv_heads, group, dim), f32)
+    for first in range(0, steps, together):
+        count = min(together, steps - first)
+        rows = count * group
         for g in range(kv_heads):
-            product(queries[t, g], keys[0, g], dots)
+            query = queries[g, first * group : first * group + rows]
+            product(query, keys[0, g], dots[:rows])
             if parts == 2:
-                product(queries[t, g], keys[1, g], high_dots)
-                for h in range(group):
+                product(query, keys[1, g], high_dots[:rows])
+                for h in range(rows):
                     for s in range(slots):
                         dots[h, s] = i32(dots[h, s] + i32(high_dots[h, s] << 7))
-            _softmax(
-                dots,
-                query_scale[t, g],
-                key_scale[g],
-                value_scale[g],
-                written,
-                start + t,
-                window,
-                z,
-                share,
-                weights,
-                factor,
-            )
-            product(weights, values[g], mixed)
-            for h in range(group):
+            for t in range(count):
+                a, b = t * group, (t + 1) * group
+                _softmax(
+                    dots[a:b], query_scale[g, first * group + a : first * group + b], key_scale[g], value_scale[g],
+                    written, start + first + t, window, z, share, weights[a:b], factor[a:b],
+                )  # fmt: skip
+            product(weights[:rows], values[g], mixed[:rows])
+            for h in range(rows):
                 for i in range(dim):
-                    out[g, h, i] = f32(mixed[h, i]) * factor[h]
-        scale_out[t] = _quantise(out.reshape(-1), out_most, q_out[t])
+                    out[h // group, g, h % group, i] = f32(mixed[h, i]) * factor[h]
+        for t in range(count):
+            scale_out[first + t] = _quantise(out[t].reshape(-1), out_most, q_out[first + t])
 
 
 @_kernel
@@ -357,7 +358,7 @@ def attention(x, norm, qkv, heads, out, cos, sin, start, window, keys, values, k
     q = _left_factor(rows, qkv_panels)
     _norm_quantise(x, norm, qkv_most, q, scale)
     y = _sums(rows, qkv_panels)
-    product(q, qkv_panels, y)
+    weight_product(q, qkv_panels, y)
     joined = _left_factor(rows, out_panels)
     written = _written(start + steps, key_scale.shape[2])
     for b in range(batch):
@@ -368,7 +369,7 @@ def attention(x, norm, qkv, heads, out, cos, sin, start, window, keys, values, k
             scale[first:end],
         )  # fmt: skip
     z = _sums(rows, out_panels)
-    product(joined, out_panels, z)
+    weight_product(joined, out_panels, z)
     _add(x, z, scale, out_scale, out_bias)
 
 
@@ -418,9 +419,9 @@ def feed_forward(x, norm, gelu, gated, gate_up, down):
         part = x[first : first + n]
         n = len(part)
         _norm_quantise(part, norm, gate_up_most, q, scale)
-        product(q[:n], gate_up_panels, y[:n])
+        weight_product(q[:n], gate_up_panels, y[:n])
         _activate(y[:n], scale, gate_up_scale, gate_up_bias, gelu, gated, down_most, inner, scale)
-        product(inner[:n], down_panels, z[:n])
+        weight_product(inner[:n], down_panels, z[:n])
         _add(part, z, scale, down_scale, down_bias)
 
 
@@ -471,7 +472,7 @@ def predict(x, norm, head, out):
         part = x[first : first + n]
         n = len(part)
         _norm_quantise(part, norm, most, q, scale)
-        product(q[:n], panels, y[:n])
+        weight_product(q[:n], panels, y[:n])
         frequencies(y, scale, head_scale, out[first : first + n])
 
 

@@ -61,6 +61,7 @@ def parent_bits(folder: Path, ids: NDArray[np.int64], start: int) -> float | Non
         import transformers
     except ImportError:
         return None
+    transformers.utils.logging.disable_progress_bar()
     model = transformers.AutoModelForCausalLM.from_pretrained(
         str(folder), dtype=torch.float32, trust_remote_code=False, use_safetensors=True, local_files_only=True
     ).eval()
