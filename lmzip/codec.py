@@ -330,8 +330,10 @@ def _ensemble(plan: LockstepPlan, size: int, model: Model | None) -> Ensemble:
             "the ensemble does not compute exactly on this machine: its self-test gives other integers than everywhere "
             "else. Nothing was coded. Please report this with the output of `lmzip models info`"
         )
-    tree = _byte_tree() if model is None else model.tree
-    return Ensemble(tree, plan.windows, size, plan.record, model is not None, Parts(plan.contexts, plan.sets))
+    parts = Parts(plan.contexts, plan.sets)
+    if model is None:
+        return Ensemble(_byte_tree(), plan.windows, size, plan.record, False, parts)
+    return Ensemble(model.tree, plan.windows, size, plan.record, True, parts, model.prior)
 
 
 @functools.cache

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.models.ensemble.tree import Tree
+
+if TYPE_CHECKING:
+    from lmzip.models.ensemble.prior import Prior
 
 
 class Session(Protocol):
@@ -35,6 +38,7 @@ class Model(Protocol):
         profile: name of the arithmetic, such as `exact-1`.
         alphabet: symbols are 0 .. alphabet - 1.
         most_windows: the most that a writer should ask for: more would take much memory.
+        prior: what the ensemble begins with, None for nothing.
     """
 
     id: str
@@ -42,6 +46,7 @@ class Model(Protocol):
     profile: str
     alphabet: int
     most_windows: int
+    prior: Prior | None
 
     @property
     def tree(self) -> Tree:

@@ -53,6 +53,7 @@ class FloatModel:
     """A tokenizer and a float network. See `lmzip.models.base.Model`."""
 
     most_windows = 64
+    prior = None
 
     def __init__(
         self, model_id: str, sha256: bytes, tokenizer: Tokenizer, network: torch.nn.Module, ids: list[int], start: int,

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.bundle import fingerprint
+from lmzip.models.bundle import PRIOR, fingerprint
+from lmzip.models.ensemble.prior import Prior, load_prior
 from lmzip.models.ensemble.tree import Tree, make_tree
 from lmzip.models.exact import arithmetic
 from lmzip.models.exact.backends import make_engine
@@ -39,12 +40,12 @@ class TextModel:
 
     def __init__(
         self, model_id: str, tokenizer: Tokenizer, engine: Engine, sha256: bytes,
-        threads: int | None = None, backend: str = "cpu",
+        threads: int | None = None, backend: str = "cpu", prior: Prior | None = None,
     ) -> None:  # fmt: skip
         """threads: of the CPU; None: as many as the process may use. backend: the engine's name, for reports."""
         if len(tokenizer) != engine.config.vocab_size:
             raise ValueError(f"model {model_id}: {len(tokenizer)} tokens, {engine.config.vocab_size} outputs")
-        self.id, self.sha256, self.backend = model_id, sha256, backend
+        self.id, self.sha256, self.backend, self.prior = model_id, sha256, backend, prior
         self.alphabet = len(tokenizer)
         self.tokenizer, self.engine = tokenizer, engine
         self.most_windows = max(1, CACHE // engine.config.window_bytes(1))
@@ -128,7 +129,7 @@ def load_text_model(
     backend: str | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> TextModel:
-    """Load a model from a folder of bundle.FILES.
+    """Load a model from a folder of bundle.FILES, and bundle.PRIOR where there is one.
 
     backend, notify: see lmzip.models.exact.backends.make_engine.
     Raises FileNotFoundError where a file is missing, ValueError where one is malformed, MemoryError where there
@@ -150,7 +151,8 @@ def load_text_model(
     weights = Weights.load(folder / "weights.safetensors", config)
     name, engine = make_engine(weights, backend, notify)
     threads = threads if name == "cpu" else 1  # torch has threads of its own
-    return TextModel(model_id, tokenizer, engine, sha256, threads, name)
+    prior = load_prior(folder / PRIOR) if (folder / PRIOR).exists() else None
+    return TextModel(model_id, tokenizer, engine, sha256, threads, name, prior)
 
 
 def _load_tokenizer(path: Path) -> Tokenizer:

@@ -8,6 +8,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+from lmzip.models.ensemble.prior import Prior
 from lmzip.models.ensemble.tree import Tree, make_tree
 
 TOTAL = 1 << 24
@@ -39,6 +40,7 @@ class MockModel:
     profile = "mock"
     alphabet = 256
     most_windows = 1024
+    prior: Prior | None = None
 
     def __init__(self, table: NDArray[np.uint32], name: str) -> None:
         assert table.shape == (256, 256) and (table.sum(axis=1, dtype=np.int64) == TOTAL).all()

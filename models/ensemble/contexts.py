@@ -8,7 +8,7 @@ index of a window's memory.
 
 from __future__ import annotations
 
-from lmzip.models.ensemble.jit import combine, i64, inline, kernel
+from lmzip.models.ensemble.jit import combine, i64, inline, kernel, u32
 from lmzip.models.ensemble.matches import EXPECTED, LENGTH, length_class
 from lmzip.models.ensemble.parts import CONTEXTS
 
@@ -24,7 +24,10 @@ SYMBOL, SYMBOL_BEFORE = 12, 13  # the last two symbols
 FIELDS = 32  # of a line; the last one is the rest
 FIELDS_HERE = 14  # FIELDS_HERE + n: where field n of the line begins
 FIELDS_ABOVE = FIELDS_HERE + FIELDS  # and that of the line above; 0: none
-FACTS = FIELDS_ABOVE + FIELDS
+AFTER_BYTE = FIELDS_ABOVE + FIELDS  # AFTER_BYTE + b: the last two bytes that followed a byte b
+PAIRS = 4096  # hashes of two bytes
+AFTER_PAIR = AFTER_BYTE + 256  # AFTER_PAIR + h: the same for two bytes with a hash h
+FACTS = AFTER_PAIR + PAIRS
 
 LETTER, DIGIT, BLANK, OTHER = 1, 2, 3, 4  # kinds; OTHER: bytes from 4 on that are none of these
 _LAST_SIX = (1 << 48) - 1
@@ -36,9 +39,26 @@ def _is_separator(byte):
     return byte in (0x09, 0x22, 0x2C, 0x3A, 0x3B, 0x3C, 0x3E, 0x7C)
 
 
+@inline
+def _back(history, size, distance):
+    """Return the byte at a distance behind the end, 0 before the beginning."""
+    return i64(history[size - distance]) if distance <= size else i64(0)
+
+
+@inline
+def _pair(second, last):
+    """Return which fact says what followed two bytes."""
+    return AFTER_PAIR + i64(combine(second, last) % u32(PAIRS))
+
+
 @kernel
-def remember(memory, byte, size):
-    """Update the facts of a window with a byte; size: the window's bytes with this one."""
+def remember(history, size, memory):
+    """Update the facts of a window with the byte at the end of history[:size]."""
+    byte = i64(history[size - 1])
+    before = _back(history, size, 2)
+    memory[AFTER_BYTE + before] = (memory[AFTER_BYTE + before] & 0xFF) << 8 | byte
+    pair = _pair(_back(history, size, 3), before)
+    memory[pair] = (memory[pair] & 0xFF) << 8 | byte
     lower = byte + 32 if 65 <= byte <= 90 else byte
     is_letter = 97 <= lower <= 122 or byte >= 128
     is_digit = 48 <= byte <= 57
@@ -79,12 +99,6 @@ def remember(memory, byte, size):
             memory[TAG] = combine(memory[TAG], byte)
         else:
             memory[IN_TAG] = 0
-
-
-@inline
-def _back(history, size, distance):
-    """Return the byte at a distance behind the end, 0 before the beginning."""
-    return i64(history[size - distance]) if distance <= size else i64(0)
 
 
 @inline
@@ -182,5 +196,8 @@ def hash_contexts(history, size, memory, matches, node, record, out):
         out[25] = combine(combine(memory[TAG], word), c1)
         out[26] = combine(word, c1)
         out[27] = combine(combine(word, before), c1)
+    # What followed the last byte, and the last two, the times before.
+    out[28] = combine(combine(memory[AFTER_BYTE + c1], c1), node)
+    out[29] = combine(combine(memory[_pair(c2, c1)], c1), node)
     for i in range(CONTEXTS):  # contexts with the same facts stay apart
         out[i] = combine(out[i], i)

@@ -183,7 +183,7 @@ def _append(windows, tables, w, byte):
     size = windows.size[w]
     windows.history[w, size] = byte
     windows.size[w] = size + 1
-    remember(windows.memory[w], i64(byte), size + 1)
+    remember(windows.history[w], size + 1, windows.memory[w])
     find_matches(windows.history, windows.size, windows.match[w], tables.match_index, w)
 
 

@@ -14,6 +14,7 @@ from lmzip.models.ensemble import state
 from lmzip.models.ensemble.decisions import code
 from lmzip.models.ensemble.numbers import HISTORY_LIMIT
 from lmzip.models.ensemble.parts import ALL, Parts, numbers
+from lmzip.models.ensemble.prior import Prior
 from lmzip.models.ensemble.tree import Tree, make_tree
 
 Symbols = NDArray[np.int32]
@@ -27,11 +28,18 @@ class Ensemble:
 
     Windows advance in lockstep, one symbol a step, in the order of the windows. Frequencies of the
     network are (steps, windows, alphabet) uint32, or None where the ensemble works alone.
+
+    Attributes:
+        tables: what has been learnt.
     """
 
-    def __init__(self, tree: Tree, windows: int, size: int, record: int, has_network: bool, parts: Parts = ALL) -> None:
+    def __init__(
+        self, tree: Tree, windows: int, size: int, record: int, has_network: bool, parts: Parts = ALL,
+        prior: Prior | None = None,
+    ) -> None:  # fmt: skip
         """size: bytes of the block. record: length of its records in bytes, 0 for none.
 
+        prior: what to begin with where all parts are used, None for nothing.
         Coding raises ValueError where a window grows beyond HISTORY_LIMIT.
         """
         self._limit = HISTORY_LIMIT * size // windows
@@ -40,7 +48,9 @@ class Ensemble:
         contexts, sets = numbers(parts.contexts), numbers(parts.sets)
         self._windows = state.make_windows(windows, _FIRST_CAPACITY)
         self._cursor = state.make_cursor(len(tree.length) if has_network else 0, len(contexts))
-        self._tables = state.make_tables(size, has_network, contexts, sets)
+        self.tables = state.make_tables(size, has_network, contexts, sets)
+        if prior is not None and parts == ALL:
+            prior.apply(self.tables)
         self._done = 0
 
     def encode(self, symbols: Symbols, frequencies: NDArray[np.uint32] | None) -> tuple[Bits, Probabilities]:
@@ -70,7 +80,7 @@ class Ensemble:
         most = symbols.size * 9 * self._longest  # decisions: nine at most a byte
         bits, probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
         count = code(
-            self._windows, self._cursor, self._tables, self._tree, self._record, self._done - first, first,
+            self._windows, self._cursor, self.tables, self._tree, self._record, self._done - first, first,
             frequencies, symbols, bits, probabilities, reader,
         )  # fmt: skip
         if count < 0:
@@ -79,7 +89,7 @@ class Ensemble:
         return bits[:count], probabilities[:count]
 
 
-REFERENCE_DIGEST = "825e322fddd29586"
+REFERENCE_DIGEST = "6ef7107ea8f78391"
 
 
 def reference_digest() -> str:

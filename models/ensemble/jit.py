@@ -20,8 +20,8 @@ u32, u64, i32, i64 = np.uint32, np.uint64, np.int32, np.int64
 
 @inline
 def combine(h, value):
-    """Return the hash, uint32, of a hash and one more integer."""
-    h = u32(u32(h) + u32(value) + u32(1)) * u32(0x2C1B3C6D)
+    """Return the hash, uint32, of two integers, the first of which may be a hash."""
+    h = u32(u32(h) * u32(0x9E3779B1) + u32(value) + u32(1)) * u32(0x2C1B3C6D)
     h = u32(u32(h) ^ (u32(h) >> u32(13))) * u32(0x297A2D39)
     return u32(u32(h) ^ (u32(h) >> u32(15)))
 

@@ -10,6 +10,7 @@ from lmzip.models.ensemble.state import (
     FIRST_REFINED,
     NETWORK_LOGIT,
     NETWORK_MAPS,
+    NETWORK_NODES,
     NETWORK_PROBABILITY,
     PIECE,
 )
@@ -75,7 +76,7 @@ def network_inputs(cursor, tables, partial, depth, last):
     inputs[NETWORK_PROBABILITY] = (squash(tables.squash, logit) - 32768) >> 5
     step, part = step_of(logit)
     steps[0] = (partial + (256 if depth else 0)) * STEPS + step
-    steps[1] = (512 + last * 256 + partial) * STEPS + step
+    steps[1] = (NETWORK_NODES + last * 256 + partial) * STEPS + step
     steps[NETWORK_MAPS] = part
     for k in range(NETWORK_MAPS):
         refined = interpolated(tables.network_maps, steps[k], part)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-CONTEXTS = 28  # see contexts.py
+CONTEXTS = 30  # see contexts.py
 SETS = 7  # see mixer.py
 
 
