@@ -9,6 +9,7 @@ from __future__ import annotations
 from .ans import RansDecoder, RansEncoder
 from .base import BIT_TOTAL, FREQUENCY_TOTAL, MAX_ALPHABET, CoderError, Decoder, Encoder
 from .range_coder import RangeDecoder, RangeEncoder
+from .ranks import pack_ranks, ranks_of, symbols_of, unpack_ranks
 
 # Names and ids are part of the format.
 CODER_IDS: dict[str, int] = {"range": 0, "rans": 1}
@@ -30,4 +31,8 @@ __all__ = [
     "RangeEncoder",
     "RansDecoder",
     "RansEncoder",
+    "pack_ranks",
+    "ranks_of",
+    "symbols_of",
+    "unpack_ranks",
 ]

@@ -3,6 +3,7 @@
 The interface follows `compression.zstd` of the standard library.
 """
 
+from lmzip import equal_info
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError, TruncatedError, UnsupportedError
 from lmzip.file import LMZFile, open  # noqa: A004 - the standard library's name for it
 from lmzip.library import load_model
@@ -23,6 +24,7 @@ __all__ = [
     "UnsupportedError",
     "compress",
     "decompress",
+    "equal_info",
     "get_frame_info",
     "load_model",
     "open",

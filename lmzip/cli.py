@@ -28,7 +28,8 @@ Decorator = Callable[[Any], Any]
 LAZY = {
     "list": ("lmzip.listing", "list_command", "Show what compressed files hold."),
     "report": ("lmzip.report", "report_command", "Compare with other compressors on files of yours."),
-    "models": ("lmzip.model_commands", "models_command", "List, describe and check models."),
+    "equal-info": ("lmzip.equal_info_commands", "equal_info_command", "Make tokens of equal information of text."),
+    "models": ("lmzip.model_commands", "models_command", "List, describe, check and import models."),
 }
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -1,7 +1,7 @@
 """One block to one record and back.
 
-A block is coded by the network, by the ensemble, with the network or without, by lzma, by zstd,
-or stored. `lockstep.py` has the loops.
+A block is coded by the network, by the ensemble, with the network or without, as ranks, by lzma,
+by zstd, or stored. `lockstep.py` has the loops.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lmzip import container, lockstep
-from lmzip.coders import CODER_IDS, CODERS, FREQUENCY_TOTAL, CoderError
+from lmzip.coders import CODER_IDS, CODERS, FREQUENCY_TOTAL, CoderError, pack_ranks, unpack_ranks
 from lmzip.container import LockstepPlan
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
 from lmzip.models.base import Model
@@ -24,6 +24,7 @@ from lmzip.models.ensemble.numbers import HISTORY_LIMIT
 from lmzip.models.ensemble.parts import ALL, LEAN, Parts
 from lmzip.models.ensemble.records import find_record
 from lmzip.models.ensemble.tree import Tree, make_tree
+from lmzip.models.profile import is_portable
 
 if TYPE_CHECKING:
     from lmzip.models.ensemble.ensemble import Ensemble
@@ -51,7 +52,10 @@ _SAMPLE = 1 << 11  # bytes; what a block is like is judged by pieces of this siz
 Progress = Callable[[float], None]
 
 
-METHODS = ("auto", "ensemble", "adaptive", "model", "general")
+METHODS = ("auto", "ensemble", "adaptive", "model", "rank", "general")
+
+
+_RANK_PACKERS = (container.ZSTD, container.LZMA)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,8 +96,8 @@ class Options:
     """How to code blocks.
 
     method: `ensemble`, `adaptive` (the ensemble without a network), `model` (the network alone),
-    `general` (lzma and zstd alone), or `auto`: as the level says, but without the network where it
-    does not know such data.
+    `rank` (ranks of the network's predictions, packed by lzma or zstd), `general` (lzma and zstd
+    alone), or `auto`: as the level says, but without the network where it does not know such data.
     verify: decode every block again before it is given out.
     """
 
@@ -118,7 +122,7 @@ class Options:
     @property
     def wants_model(self) -> bool:
         """Whether a model may be used."""
-        return (self.plan.method if self.method == "auto" else self.method) in ("ensemble", "model")
+        return (self.plan.method if self.method == "auto" else self.method) in ("ensemble", "model", "rank")
 
 
 def encode_block(
@@ -128,12 +132,13 @@ def encode_block(
 
     model: None for none. file_start: the block is the first of its file.
     progress: with options.verify, bytes that are coded and not yet compared count half.
-    Raises LMZError where a block does not decode to itself again (options.verify).
+    Raises LMZError where a block does not decode to itself again (options.verify, and always by a float network).
     """
+    if model is not None and not is_portable(model.profile):
+        options = dataclasses.replace(options, verify=True)
     type_, payload = container.STORED, data
     if not _looks_random(data):
-        packed = [(container.ZSTD, zstd.compress(data, options=_ZSTD_OPTIONS)), (container.LZMA, _encode_lzma(data))]
-        type_, payload = min([(type_, payload), *packed], key=lambda candidate: len(candidate[1]))
+        type_, payload = min((type_, payload), _encode_general(data), key=lambda candidate: len(candidate[1]))
         lockstep_type = _lockstep_type(data, model, options)
         if lockstep_type is not None:
             report = _half(progress, 0) if options.verify else progress
@@ -159,7 +164,7 @@ def _lockstep_type(data: bytes, model: Model | None, options: Options) -> int | 
         return None
     if model is None or method == "adaptive" or (options.method == "auto" and not _network_helps(data, model)):
         return container.ADAPTIVE
-    return container.MODEL if method == "model" else container.ENSEMBLE
+    return {"model": container.MODEL, "rank": container.RANK}.get(method, container.ENSEMBLE)
 
 
 def _network_helps(data: bytes, model: Model) -> bool:
@@ -229,11 +234,12 @@ def _encode_in_lockstep(
     """Return the payload of a block of a lockstep type; None where it would not stay under `limit` bytes."""
     model = None if type_ == container.ADAPTIVE else model
     symbols = np.frombuffer(data, np.uint8).astype(np.int32) if model is None else model.encode(data)
-    record = 0 if type_ == container.MODEL else find_record(data)
+    record = find_record(data) if type_ in container.DECISION_TYPES else 0
     windows = _windows_for(symbols, data, model, options)
-    parts = Parts(0, 0) if type_ == container.MODEL else options.plan.parts
+    parts = options.plan.parts if type_ in container.DECISION_TYPES else Parts(0, 0)
     plan = LockstepPlan(len(symbols), windows, CODER_IDS[options.coder], file_start, record, *parts)
     encoder = CODERS[plan.coder][0]()
+    stride = lockstep.stride_of(windows, 1 if model is None else model.alphabet)
 
     def watch(done: int, size: int) -> None:
         if size >= limit:
@@ -242,12 +248,17 @@ def _encode_in_lockstep(
             progress(done * len(data) / len(symbols))
 
     try:
+        if type_ == container.RANK and model is not None:
+            session = model.begin(windows, file_start, stride)
+            ranks = lockstep.encode_ranks(session, symbols, windows, watch, stride)
+            return _pack_ranks(ranks, plan)
         if type_ == container.MODEL and model is not None:
-            session = model.begin(windows, file_start, lockstep.stride(windows))
-            lockstep.encode_symbols(session, symbols, windows, encoder, watch)
+            session = model.begin(windows, file_start, stride)
+            lockstep.encode_symbols(session, symbols, windows, encoder, watch, stride)
         else:
-            session = None if model is None else model.begin(windows, file_start, lockstep.stride(windows))
-            lockstep.encode_decisions(_ensemble(plan, len(data), model), session, symbols, windows, encoder, watch)
+            network = None if model is None else model.begin(windows, file_start, stride)
+            ensemble = _ensemble(plan, len(data), model)
+            lockstep.encode_decisions(ensemble, network, symbols, windows, encoder, watch, stride)
     except lockstep.TooLong:
         return None
     return container.create_lockstep_payload(type_, plan) + encoder.finish()
@@ -257,10 +268,10 @@ def _decode_in_lockstep(
     type_: int, payload: bytes, raw_size: int, model: Model | None, what: str, progress: Progress | None
 ) -> bytes:
     plan, start = container.parse_lockstep_payload(type_, payload, raw_size)
-    if plan.coder not in CODERS:
+    if plan.coder not in (_RANK_PACKERS if type_ == container.RANK else CODERS):
         raise UnsupportedError(f"{what}: coder {plan.coder} is of a newer lmzip")
     parts = Parts(plan.contexts, plan.sets)
-    if type_ != container.MODEL and not parts.are_known():
+    if type_ in container.DECISION_TYPES and not parts.are_known():
         raise UnsupportedError(f"{what}: contexts {parts.contexts:#x}, sets {parts.sets:#x} are of a newer lmzip")
 
     def report(done: int) -> None:
@@ -268,6 +279,10 @@ def _decode_in_lockstep(
             progress(done * raw_size / plan.symbols)
 
     try:
+        if type_ == container.RANK and model is not None:
+            session = model.begin(plan.windows, plan.file_start)
+            symbols = lockstep.decode_ranks(session, _unpack_ranks(payload, start, plan, what), plan.windows, report)
+            return model.decode(symbols, raw_size)
         if type_ == container.MODEL and model is not None:
             decoder = CODERS[plan.coder][1](payload[start:])
             session = model.begin(plan.windows, plan.file_start)
@@ -289,6 +304,21 @@ def _decode_in_lockstep(
         return model.decode(symbols, raw_size)
     except (CoderError, ValueError) as error:
         raise CorruptError(f"{what}: {error}") from error
+
+
+def _pack_ranks(ranks: lockstep.Symbols, plan: LockstepPlan) -> bytes:
+    """Return the payload of a block of ranks."""
+    packed = pack_ranks(ranks)
+    packer, code = _encode_general(packed)
+    head = container.create_lockstep_payload(container.RANK, dataclasses.replace(plan, coder=packer))
+    return head + container.create_varint(len(packed)) + code
+
+
+def _unpack_ranks(payload: bytes, start: int, plan: LockstepPlan, what: str) -> lockstep.Symbols:
+    """Return the ranks that a payload has from `start` on."""
+    size, start = container.parse_varint(payload, start, 3 * plan.symbols, f"{what}: size of the ranks")
+    unpack = _decode_zstd if plan.coder == container.ZSTD else _decode_lzma
+    return unpack_ranks(unpack(payload[start:], size, what), plan.symbols)
 
 
 def _ensemble(plan: LockstepPlan, size: int, model: Model | None) -> Ensemble:
@@ -313,16 +343,25 @@ def _byte_tree() -> Tree:
 
 
 def _windows_for(symbols: lockstep.Symbols, data: bytes, model: Model | None, options: Options) -> int:
-    """Return the number of windows: the level's, or fewer where one would be much longer than the others."""
+    """Return the number of windows: the level's, or fewer where the model wants that or one would be much longer."""
     windows = min(options.plan.windows(len(data)), len(symbols))
     if model is None:
         return windows
+    windows = min(windows, model.most_windows)
+    if not is_portable(model.profile):
+        windows = min(windows, lockstep.TWO_COHORTS - 1)  # so that the decoder too asks for all of them at once
     while windows > 1:
         longest = model.tree.length[lockstep.cut(symbols, windows)].sum(axis=1).max()
         if windows * longest <= HISTORY_LIMIT * len(data):
             break
         windows //= 2
     return windows
+
+
+def _encode_general(data: bytes) -> tuple[int, bytes]:
+    """Return (record type, payload) of the smaller of zstd and lzma."""
+    packed = [(container.ZSTD, zstd.compress(data, options=_ZSTD_OPTIONS)), (container.LZMA, _encode_lzma(data))]
+    return min(packed, key=lambda candidate: len(candidate[1]))
 
 
 def _decode_zstd(payload: bytes, raw_size: int, what: str) -> bytes:

@@ -18,15 +18,17 @@ END_MAGIC = b"ZML\xb1"
 VERSION = 1
 
 # Record types. Those below 0x40 must be understood; unknown ones above are skipped.
-STORED, ZSTD, LZMA, MODEL, ENSEMBLE, ADAPTIVE = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+STORED, ZSTD, LZMA, MODEL, ENSEMBLE, ADAPTIVE, RANK = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
 MODEL_DEFINITION = 0x10
 INDEX = 0x20
 FIRST_SKIPPABLE = 0x40
 DATA_TYPES = {
-    STORED: "stored", ZSTD: "zstd", LZMA: "lzma", MODEL: "model", ENSEMBLE: "ensemble", ADAPTIVE: "adaptive"
+    STORED: "stored", ZSTD: "zstd", LZMA: "lzma", MODEL: "model", ENSEMBLE: "ensemble", ADAPTIVE: "adaptive",
+    RANK: "rank",
 }  # fmt: skip
-LOCKSTEP_TYPES = (MODEL, ENSEMBLE, ADAPTIVE)
-MODEL_TYPES = (MODEL, ENSEMBLE)  # these need a model
+LOCKSTEP_TYPES = (MODEL, ENSEMBLE, ADAPTIVE, RANK)
+MODEL_TYPES = (MODEL, ENSEMBLE, RANK)  # these need a model
+DECISION_TYPES = (ENSEMBLE, ADAPTIVE)  # these code a symbol as binary decisions
 
 MAX_BLOCK_SIZE = 1 << 26
 MAX_DEFINITION_SIZE = 1 << 12
@@ -79,6 +81,7 @@ class ModelDefinition:
 class LockstepPlan:
     """How the symbols of a block stand in its code.
 
+    coder: its id; in a block of type RANK what packs the ranks, ZSTD or LZMA.
     record: length in bytes of the records that the data consists of, 0 for none.
     contexts, sets: masks of those that the ensemble uses.
     """
@@ -256,7 +259,7 @@ def parse_model_definition(payload: bytes) -> ModelDefinition:
 def create_lockstep_payload(type_: int, plan: LockstepPlan) -> bytes:
     """Return the payload of a block of LOCKSTEP_TYPES up to its code."""
     head = create_varint(plan.symbols) + create_varint(plan.windows) + bytes([plan.coder, int(plan.file_start)])
-    if type_ == MODEL:
+    if type_ not in DECISION_TYPES:
         return head
     return head + create_varint(plan.record) + create_varint(plan.contexts) + create_varint(plan.sets)
 
@@ -271,7 +274,7 @@ def parse_lockstep_payload(type_: int, payload: bytes, raw_size: int) -> tuple[L
     if windows == 0 or flags > 1:
         raise CorruptError(f"{what}: {windows} windows, flags {flags:#04x}")
     record = contexts = sets = 0
-    if type_ != MODEL:
+    if type_ in DECISION_TYPES:
         record, offset = parse_varint(payload, offset, MAX_RECORD, f"{what}: record length")
         contexts, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: contexts")
         sets, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: sets")

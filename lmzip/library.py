@@ -7,17 +7,15 @@ import importlib.resources
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lmzip.container import ModelDefinition
 from lmzip.errors import ModelError
 from lmzip.models.base import Model
 from lmzip.models.bundle import FILES
-
-if TYPE_CHECKING:
-    from lmzip.models.text import TextModel
+from lmzip.models.profile import differences, is_portable
 
 DEFAULT_MODEL = "text-2"
+FLOAT = "float:"  # before the folder of a Hugging Face model that transformers is to evaluate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +33,7 @@ SHIPPED = {
 }
 
 _lock = threading.Lock()
-_loaded: dict[tuple[Path, int | None, str | None], TextModel] = {}
+_loaded: dict[tuple[str, int | None, str | None], Model] = {}
 
 
 def shipped_folder(model_id: str) -> Path:
@@ -49,10 +47,11 @@ def load_model(
     threads: int | None = None,
     backend: str | None = None,
     notify: Callable[[str], None] | None = None,
-) -> TextModel:
+) -> Model:
     """Load a model, or return it if it was loaded before with the same arguments.
 
-    source: the id of a model that ships, the folder of another, or None for the default.
+    source: the id of a model that ships, the folder of another, or None for the default; `float:FOLDER` for a Hugging
+    Face model as transformers evaluates it, by which files are only for the same machine and versions.
     threads: CPU threads it may use; None: all that the process may. backend: `cpu`, `torch` or
     `cuda`; None: the fastest that proves itself on the CPU. Neither ever changes a byte.
     notify: called with a message before something that takes long, such as compiling.
@@ -60,11 +59,12 @@ def load_model(
     """
     source = DEFAULT_MODEL if source is None else source
     shipped = SHIPPED.get(str(source))
-    folder = shipped_folder(str(source)) if shipped else Path(source)
+    folder = shipped_folder(str(source)) if shipped else Path(str(source).removeprefix(FLOAT))
     with _lock:
-        key = (folder, threads, backend)
+        key = (str(source), threads, backend)
         if key not in _loaded:
-            model = _load(folder, threads, backend, notify)
+            load = _load_float if str(source).startswith(FLOAT) else _load
+            model = load(folder, threads, backend, notify)
             if shipped and model.sha256.hex() != shipped.sha256:
                 raise ModelError(
                     f"{folder}: the installed model {source} is damaged: its sha256 is not the published one; "
@@ -74,17 +74,34 @@ def load_model(
         return _loaded[key]
 
 
-def _load(folder: Path, threads: int | None, backend: str | None, notify: Callable[[str], None] | None) -> TextModel:
+def _load(folder: Path, threads: int | None, backend: str | None, notify: Callable[[str], None] | None) -> Model:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        known = ", ".join(SHIPPED)
-        raise ModelError(f"{folder}: no model there ({missing[0]} is missing). Give a folder, or one of: {known}")
+        raise ModelError(f"{folder}: no model there ({missing[0]} is missing). {_remedy(folder)}")
     try:
         from lmzip.models.text import load_text_model  # numba takes its time to import
 
         return load_text_model(folder, threads, backend, notify)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
         raise ModelError(f"{folder}: the model cannot be read: {error}") from error
+
+
+def _load_float(folder: Path, threads: int | None, backend: str | None, notify: Callable[[str], None] | None) -> Model:
+    try:
+        from lmzip.models.float_model import load_float_model  # so does torch
+
+        return load_float_model(folder, threads, backend)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        raise ModelError(f"{folder}: the model cannot be read: {error}") from error
+
+
+def _remedy(folder: Path) -> str:
+    """Return what helps where a folder holds no model of lmzip's."""
+    if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+        return f"It looks like one of Hugging Face's: make it exact with `lmzip models import {folder} -o FOLDER`"
+    if str(folder).count("/") == 1 and not folder.is_absolute():
+        return f"If it is a name on the Hugging Face hub: `lmzip models import {folder} -o FOLDER`, then -m FOLDER"
+    return f"Give a folder, or one of: {', '.join(SHIPPED)}"
 
 
 def model_for(
@@ -98,14 +115,16 @@ def model_for(
     """Return the model that a file was written with: the given one or one that ships.
 
     threads, backend, notify: for loading one that ships, see load_model.
-    Raises ModelError unless its sha256 is the recorded one.
+    Raises ModelError unless its sha256 is the recorded one, and for a float network the environment too.
     """
     expected = definition.sha256.hex()
     if given is None:
         if definition.id not in SHIPPED:
+            name, _, revision = definition.id.partition("@")
+            made = f"; `lmzip models import {definition.id} -o FOLDER` makes it" if "/" in name and revision else ""
             raise ModelError(
                 f"the file needs the model {definition.id} (sha256 {expected[:16]}...), which does not ship with "
-                "this version; give its folder with -m (in Python: model=load_model(FOLDER))",
+                f"this version; give its folder with -m (in Python: model=load_model(FOLDER)){made}",
                 definition.id, expected,
             )  # fmt: skip
         given = load_model(definition.id, threads=threads, backend=backend, notify=notify)
@@ -115,5 +134,10 @@ def model_for(
             f"the file needs the model {definition.id} with sha256 {expected[:16]}..., "
             f"but the one at hand is {given.id} with sha256 {found[:16]}...; give the right one with -m",
             definition.id, expected, found,
+        )  # fmt: skip
+    if not is_portable(definition.profile) and given.profile != definition.profile:
+        raise ModelError(
+            f"the file was written by the float network {definition.id}, which gives the same bits only where it was "
+            f"written: {differences(definition.profile, given.profile)}", definition.id, expected, expected,
         )  # fmt: skip
     return given

@@ -14,6 +14,7 @@ from lmzip import container, paths
 from lmzip.coders import CODER_IDS
 from lmzip.container import ModelDefinition
 from lmzip.errors import CorruptError, LMZError
+from lmzip.models.profile import is_portable
 from lmzip.terminal import printable, ratio_text, report_failure, size_text, table, worst
 
 _HEAD = 512  # more than a frame header, a record header or the parameters of a model block take
@@ -108,7 +109,8 @@ def _read_frame(file: IO[bytes], frame_offset: int, frame_start: int) -> ListedF
 
 def _with_plan(block: ListedBlock, type_: int, payload: bytes, model: str | None) -> ListedBlock:
     plan, _ = container.parse_lockstep_payload(type_, payload, block.content_size)
-    coder = next((name for name, number in CODER_IDS.items() if number == plan.coder), str(plan.coder))
+    names = container.DATA_TYPES if type_ == container.RANK else {number: name for name, number in CODER_IDS.items()}
+    coder = names.get(plan.coder, str(plan.coder))
     return dataclasses.replace(block, model=model, symbols=plan.symbols, windows=plan.windows, coder=coder)
 
 
@@ -133,8 +135,8 @@ def as_json(name: str, size: int, frames: list[ListedFrame]) -> dict[str, Any]:
         offset, size, content_size, level, block_size, sha256 (of the content), models, blocks.
     models: a list of id, sha256, profile. blocks: a list of
         offset, size (in the file), start, content_size (in the content of all frames),
-        method (`stored`, `zstd`, `lzma`, `model`, `ensemble`, `adaptive`), and, null where a method has none:
-        model (its id), symbols, windows, coder (`range`, `rans`).
+        method (`stored`, `zstd`, `lzma`, `model`, `ensemble`, `adaptive`, `rank`), and, null where a method has none:
+        model (its id), symbols, windows, coder (`range`, `rans`; of `rank`: `zstd`, `lzma`).
     Where the file cannot be listed: file, error (a message), exit_code. Keys may be added, none will go.
     """
     content = sum(frame.content_size for frame in frames)
@@ -153,10 +155,12 @@ def as_row(name: str, size: int, frames: list[ListedFrame]) -> list[object]:
     content = sum(frame.content_size for frame in frames)
     needing = {container.DATA_TYPES[type_] for type_ in container.MODEL_TYPES}
     models = dict.fromkeys(b.model or "?" for frame in frames for b in frame.blocks if b.method in needing)
+    tied = {model.id for frame in frames for model in frame.models if not is_portable(model.profile)}
+    shown = [f"{model} (not portable)" if model in tied else model for model in models]
     levels = dict.fromkeys(str(frame.level) for frame in frames)
     return [
         len(frames), sum(len(frame.blocks) for frame in frames), size_text(size), size_text(content),
-        ratio_text(size, content), ",".join(models) or "-", ",".join(levels), name,
+        ratio_text(size, content), ",".join(shown) or "-", ",".join(levels), name,
     ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.coders import Decoder, Encoder
+from lmzip.coders import Decoder, Encoder, ranks_of, symbols_of
 from lmzip.models.base import Session
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Symbols = NDArray[np.int32]
 Call = tuple[int, int, int]  # first step, last step + 1, windows that have these steps
 CALL_ROWS = 1024  # predictions that the encoder asks for at a time
+CALL_FREQUENCIES = 1 << 24  # of all of their symbols: 64 MiB
 TWO_COHORTS = 16  # windows; a matter of speed
 
 
@@ -56,9 +57,9 @@ def join(table: Symbols, count: int) -> Symbols:
     return np.concatenate((table[:full].reshape(-1), table[full:, : steps - 1].reshape(-1)))
 
 
-def stride(windows: int) -> int:
+def stride_of(windows: int, alphabet: int) -> int:
     """Return how many steps are done in one call where all symbols are known, or no network is asked."""
-    return max(1, min(CALL_ROWS // windows, 64))
+    return max(1, min(CALL_ROWS // windows, CALL_FREQUENCIES // (windows * alphabet), 64))
 
 
 def calls(count: int, windows: int, steps_each: int) -> Iterator[Call]:
@@ -78,10 +79,12 @@ def cohorts(windows: int) -> list[range]:
     return [range(windows // 2), range(windows // 2, windows)]
 
 
-def encode_symbols(session: Session, symbols: Symbols, windows: int, encoder: Encoder, watch: Watch) -> None:
-    """Code symbols by the network alone. Twin: decode_symbols."""
+def encode_symbols(
+    session: Session, symbols: Symbols, windows: int, encoder: Encoder, watch: Watch, stride: int = 1
+) -> None:
+    """Code symbols by the network alone, asked for `stride` steps at a time. Twin: decode_symbols."""
     table = cut(symbols, windows)
-    for start, end, coded in calls(len(symbols), windows, stride(windows)):
+    for start, end, coded in calls(len(symbols), windows, stride):
         predictions = session.prefill(table[:, start:end])
         for step in range(start, end):
             encoder.encode_symbols(np.ascontiguousarray(table[:coded, step]), predictions[step - start, :coded])
@@ -100,14 +103,35 @@ def decode_symbols(
     return join(table, count)
 
 
+def encode_ranks(session: Session, symbols: Symbols, windows: int, watch: Watch, stride: int = 1) -> Symbols:
+    """Return the rank of every symbol by the network, asked for `stride` steps at a time. Twin: decode_ranks."""
+    table = cut(symbols, windows)
+    ranks = np.zeros_like(table)
+    for start, end, coded in calls(len(symbols), windows, stride):
+        predictions = session.prefill(table[:, start:end])
+        for step in range(start, end):
+            ranks[:coded, step] = ranks_of(table[:coded, step], predictions[step - start, :coded])
+        watch(min(len(symbols), end * windows), 0)
+    return join(ranks, len(symbols))
+
+
+def decode_ranks(session: Session, ranks: Symbols, windows: int, progress: Callable[[int], None]) -> Symbols:
+    """Return the symbols of ranks. Raises CoderError where a rank is too large."""
+    table = cut(ranks, windows)
+    for step, end, coded in calls(len(ranks), windows, 1):
+        table[:coded, step] = symbols_of(table[:coded, step], session.predict()[:coded])
+        session.update(table[:, step])
+        progress(min(len(ranks), end * windows))
+    return join(table, len(ranks))
+
+
 def encode_decisions(
-    ensemble: Ensemble, session: Session | None, symbols: Symbols, windows: int, encoder: Encoder, watch: Watch
-) -> None:
+    ensemble: Ensemble, session: Session | None, symbols: Symbols, windows: int, encoder: Encoder, watch: Watch,
+    stride: int = 1,
+) -> None:  # fmt: skip
     """Code symbols by the ensemble; session: None for no network. Twin: decode_decisions."""
     table = cut(symbols, windows)
-    for (start, end, coded), predictions in _prefill_ahead(
-        session, table, calls(len(symbols), windows, stride(windows))
-    ):
+    for (start, end, coded), predictions in _prefill_ahead(session, table, calls(len(symbols), windows, stride)):
         frequencies = None if predictions is None else predictions[:, :coded]
         encoder.encode_bits(*ensemble.encode(table[:coded, start:end].T, frequencies))
         watch(min(len(symbols), end * windows), encoder.size)
@@ -125,7 +149,7 @@ def decode_decisions(
     parts = cohorts(windows) if sessions else [range(windows)]
     with concurrent.futures.ThreadPoolExecutor(1) as background:
         predictions = [background.submit(session.predict) for session in sessions]
-        for start, end, coded in calls(count, windows, 1 if sessions else stride(windows)):
+        for start, end, coded in calls(count, windows, 1 if sessions else stride_of(windows, 1)):
             for i, part in enumerate(parts):
                 active = range(part.start, min(part.stop, coded))
                 frequencies = predictions[i].result()[None, : len(active)] if sessions else None

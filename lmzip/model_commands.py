@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.resources
 import json
 import os
 import platform
@@ -16,6 +18,7 @@ from lmzip.errors import ModelError
 from lmzip.models.bundle import FILES, fingerprint
 from lmzip.terminal import Exit, printable, report_failure, say, size_text, table
 
+CALIBRATION = Path(str(importlib.resources.files("lmzip.models"))) / "importing" / "calibration.txt"
 LIBRARIES = ("torch", "numba", "numpy", "constriction", "tokenizers")
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -24,7 +27,7 @@ model_argument = click.argument("model", default=library.DEFAULT_MODEL)
 
 @click.group("models", context_settings={"help_option_names": ["-h", "--help"]})
 def models_command() -> None:
-    """List, describe and check models. MODEL is a folder or the id of one that ships."""
+    """List, describe, check and import models. MODEL is a folder or the id of one that ships."""
 
 
 def folder_of(source: str) -> Path:
@@ -59,7 +62,7 @@ def describe_model(source: str) -> dict[str, Any]:
         network, profile = NetworkConfig.from_dict(config["network"]), config["profile"]
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"config.json: {error}") from error
-    shapes = [(network.vocab_size + 2, network.hidden_size), *network.matrix_shapes().values()]
+    shapes = [*network.table_shapes().values(), *network.matrix_shapes().values()]
     backends = self_tests()
     return {
         **description, "profile": profile, "network": config["network"],
@@ -81,7 +84,7 @@ def self_tests() -> dict[str, bool]:
 
     if kernels.compiles_now():
         say("lmzip: compiling for this machine; once after an installation, half a minute")
-    return {name: is_trusted(name) for name in BACKENDS if name != "cuda" or torch.cuda.is_available()}
+    return {name: is_trusted(name, imported=True) for name in BACKENDS if name != "cuda" or torch.cuda.is_available()}
 
 
 @models_command.command("list")
@@ -138,6 +141,55 @@ def verify_model(model: str, as_json: bool) -> int:
     for name, exact in backends.items():
         click.echo(f"{name}: {'ok' if exact else 'its self-test gives other integers than everywhere else'}")
     return Exit.FINE if ok else Exit.MODEL
+
+
+@models_command.command("import")
+@click.argument("source", metavar="SOURCE[@REVISION]")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="The model's folder [NAME-exact]."
+)
+@click.option(
+    "--calibration", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+    help="Text to tune and measure with [prose and documentation].",
+)  # fmt: skip
+@click.option("--context", type=click.IntRange(2), metavar="N", help="Symbols that a window remembers, at most.")
+@click.option("--id", "model_id", metavar="ID", help="Name that files record [the hub's, or the family and a hash].")
+@json_option
+def import_command(
+    source: str, output: Path | None, calibration: Path | None, context: int | None, model_id: str | None, as_json: bool
+) -> int:
+    """Make an exact model of a language model: SOURCE is a folder or a name on the Hugging Face hub.
+
+    Llama, Mistral, Qwen2, Qwen3 and GPT-2, with weights in safetensors. Prints how many bits per byte the
+    exact model takes for the calibration text, and the float model it was made from.
+    """
+    from lmzip.models.importing.importer import import_model
+    from lmzip.models.importing.source import find_source
+
+    def notify(message: str) -> None:
+        say(f"lmzip: {message}")
+
+    try:
+        found = find_source(source)
+        text = (calibration or CALIBRATION).read_bytes()
+        out = output or Path(f"{Path(source.partition('@')[0]).resolve().name}-exact")
+        report = import_model(found, out, text, context=context, model_id=model_id, notify=notify)
+    except ValueError as error:
+        return report_failure(ModelError(str(error)), source, False)[0]
+    except (OSError, MemoryError) as error:
+        return report_failure(error, source, False)[0]
+    if as_json:
+        click.echo(json.dumps({**dataclasses.asdict(report), "folder": str(out), "loss": report.loss}))
+        return Exit.FINE
+    click.echo(printable(f"{report.id}: {out}, sha256 {report.sha256}"))
+    click.echo(
+        f"{report.parameters:,} weights, {report.symbols:,} symbols, context {report.context}, wide activations in "
+        f"{report.wide} of {report.products} products"
+    )
+    parent = "not measured (that takes transformers)" if report.parent is None else f"{report.parent:.4f}"
+    loss = "" if report.loss is None else f", {report.loss:+.2%}"
+    click.echo(f"bits/byte: float parent {parent}, exact {report.exact:.4f}{loss}")
+    return Exit.FINE
 
 
 def _said(value: object) -> str:

@@ -41,7 +41,7 @@ def report_failure(error: Exception, name: str, quiet: bool) -> tuple[Exit, str]
     elif isinstance(error, MisuseError):
         code = Exit.MISUSE
     elif isinstance(error, MemoryError):
-        message = "not enough memory"
+        message = str(error) or "not enough memory"
     elif isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         other = f"{error.filename}: " if error.filename not in (None, name) else ""
         message = other + (error.strerror or str(error))

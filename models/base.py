@@ -37,6 +37,7 @@ class Model(Protocol):
         sha256: hash of everything that decides the probabilities.
         profile: name of the arithmetic, such as `exact-1`.
         alphabet: symbols are 0 .. alphabet - 1.
+        most_windows: the most that a writer should ask for: more would take much memory.
         prior: what the ensemble begins with, None for nothing.
     """
 
@@ -44,6 +45,7 @@ class Model(Protocol):
     sha256: bytes
     profile: str
     alphabet: int
+    most_windows: int
     prior: Prior | None
 
     @property

@@ -22,7 +22,11 @@ from lmzip.models.exact.backends import make_engine
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.engine import Engine
 from lmzip.models.exact.weights import Weights
+from lmzip.models.imported import ImportedTokenizer
+from lmzip.models.memory import require_memory
 from lmzip.models.tokenizer import Tokenizer
+
+CACHE = 1 << 30  # bytes: what the windows of a block that lmzip writes remember, at most
 
 
 class TextModel:
@@ -44,6 +48,7 @@ class TextModel:
         self.id, self.sha256, self.backend, self.prior = model_id, sha256, backend, prior
         self.alphabet = len(tokenizer)
         self.tokenizer, self.engine = tokenizer, engine
+        self.most_windows = max(1, CACHE // engine.config.window_bytes(1))
         self._token_sizes = np.array([len(token) for token in tokenizer.vocabulary], np.int64)
         self.threads = threads or _processors()
         self._pool = concurrent.futures.ThreadPoolExecutor(self.threads, thread_name_prefix="lmzip")
@@ -65,7 +70,12 @@ class TextModel:
         return self.tokenizer.decode(symbols)
 
     def begin(self, windows: int, file_start: bool, steps: int = 1) -> TextSession:
-        """See Model.begin."""
+        """See Model.begin. MemoryError: there is too little for keys and values of so many windows."""
+        size = windows * self.engine.config.window_bytes(steps)
+        require_memory(
+            size, f"what {windows} windows of the model {self.id} remember",
+            "Higher levels take fewer windows; `lmzip models import --context` makes a model that remembers less.",
+        )  # fmt: skip
         return TextSession(self, windows, file_start, steps)
 
     def run(self, tasks: list[Callable[[], NDArray[np.uint32]]]) -> list[NDArray[np.uint32]]:
@@ -122,8 +132,8 @@ def load_text_model(
     """Load a model from a folder of bundle.FILES, and bundle.PRIOR where there is one.
 
     backend, notify: see lmzip.models.exact.backends.make_engine.
-    Raises FileNotFoundError where a file is missing, ValueError where one is malformed, and
-    RuntimeError where this machine cannot evaluate the network exactly.
+    Raises FileNotFoundError where a file is missing, ValueError where one is malformed, MemoryError where there
+    is too little for it, and RuntimeError where this machine cannot evaluate the network exactly.
     """
     folder = Path(folder)
     sha256 = fingerprint(folder)
@@ -135,12 +145,19 @@ def load_text_model(
         raise ValueError(f"{folder / 'config.json'}: {error}") from error
     if profile != arithmetic.PROFILE:
         raise ValueError(f"{folder}: profile {profile}; this version evaluates {arithmetic.PROFILE}")
-    tokenizer = Tokenizer.from_file(folder / "tokenizer.json")
+    size = (folder / "weights.safetensors").stat().st_size
+    require_memory(2 * size, f"the model {model_id}", "A smaller model needs less.")
+    tokenizer = _load_tokenizer(folder / "tokenizer.json")
     weights = Weights.load(folder / "weights.safetensors", config)
     name, engine = make_engine(weights, backend, notify)
     threads = threads if name == "cpu" else 1  # torch has threads of its own
     prior = load_prior(folder / PRIOR) if (folder / PRIOR).exists() else None
     return TextModel(model_id, tokenizer, engine, sha256, threads, name, prior)
+
+
+def _load_tokenizer(path: Path) -> Tokenizer:
+    text = path.read_text(encoding="utf-8")
+    return ImportedTokenizer.from_json(text) if text.startswith('{"lmzip"') else Tokenizer.from_json(text)
 
 
 def _processors() -> int:

@@ -39,6 +39,7 @@ class MockModel:
 
     profile = "mock"
     alphabet = 256
+    most_windows = 1024
     prior: Prior | None = None
 
     def __init__(self, table: NDArray[np.uint32], name: str) -> None:

@@ -34,9 +34,11 @@ def make_weights(config: NetworkConfig, seed: int, scales: tuple[int, int] = (-1
             values[rng.random(rows) < 0.05] = value
         return Matrix(values, np.ldexp(np.float32(1), rng.integers(*scales, rows, endpoint=True)).astype(np.float32))
 
-    shapes = {"embedding": (config.vocab_size + 2, config.hidden_size), **config.matrix_shapes()}
+    shapes = {**config.table_shapes(), **config.matrix_shapes()}
     gains = {n: rng.uniform(-gain, gain, k).astype(np.float32) for n, k in Weights.gain_lengths(config).items()}
-    return Weights(config, {n: matrix(*shape) for n, shape in shapes.items()}, gains)
+    matrices = {n: matrix(*shape) for n, shape in shapes.items()}
+    biases = {n: rng.uniform(-gain, gain, k).astype(np.float32) for n, k in Weights.bias_lengths(config).items()}
+    return Weights(config, matrices, gains, biases)
 
 
 def make_ids(config: NetworkConfig, batch: int, positions: int) -> NDArray[np.int32]:

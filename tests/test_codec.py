@@ -15,7 +15,7 @@ from mocks import TOTAL, MockModel, MockSession, bigram, certain, markov_text, u
 from lmzip import codec, container, lockstep
 from lmzip.codec import LEVELS, Options, decode_payload, encode_block
 from lmzip.coders import CODER_IDS, CODERS
-from lmzip.container import ADAPTIVE, ENSEMBLE, MODEL, LockstepPlan
+from lmzip.container import ADAPTIVE, ENSEMBLE, MODEL, RANK, LockstepPlan
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
 from lmzip.models.ensemble.parts import ALL, LEAN, Parts
 
@@ -35,6 +35,8 @@ def coded(
     def watch(done: int, size: int) -> None:
         pass
 
+    if type_ == RANK:
+        return codec._pack_ranks(lockstep.encode_ranks(model.begin(windows, True), symbols, windows, watch), plan)
     if type_ == MODEL:
         lockstep.encode_symbols(model.begin(windows, True), symbols, windows, encoder, watch)
     else:
@@ -51,7 +53,7 @@ def coded(
     st.integers(1, 300),
     st.sampled_from(sorted(CODER_IDS)),
     st.sampled_from(sorted(MODELS)),
-    st.sampled_from((MODEL, ENSEMBLE, ADAPTIVE)),
+    st.sampled_from((MODEL, ENSEMBLE, ADAPTIVE, RANK)),
     st.sampled_from((0, 1, 7, 400)),
     st.sampled_from((ALL, LEAN, Parts(1 << 5, 1 << 3))),
 )
@@ -99,7 +101,7 @@ def test_the_smallest_method_wins() -> None:
 
 def test_each_method_is_used_where_it_is_asked_for() -> None:
     model = bigram(TEXT)
-    for method, type_ in (("model", MODEL), ("ensemble", ENSEMBLE), ("adaptive", ADAPTIVE)):
+    for method, type_ in (("model", MODEL), ("ensemble", ENSEMBLE), ("adaptive", ADAPTIVE), ("rank", RANK)):
         assert encode_block(TEXT, model, True, Options(method=method))[0] == type_
     assert encode_block(TEXT, model, True, Options(method="general"))[0] in (container.LZMA, container.ZSTD)
     assert encode_block(TEXT, None, True, Options())[0] == ADAPTIVE
@@ -140,7 +142,7 @@ class Forgetful(MockModel):
 
 
 def test_a_model_that_contradicts_itself_is_caught() -> None:
-    for method in ("model", "ensemble"):
+    for method in ("model", "ensemble", "rank"):
         model = Forgetful(bigram(TEXT).table, "forgetful")
         with pytest.raises(LMZError, match="did not decode to itself"):
             encode_block(TEXT[:200], model, True, Options(method=method))
@@ -175,6 +177,9 @@ def test_bad_payloads() -> None:
         decode_payload(MODEL, payload, 10000, model)
     with pytest.raises(UnsupportedError, match="coder 9"):
         decode_payload(MODEL, container.create_lockstep_payload(MODEL, LockstepPlan(3, 1, 9, True)), 3, model)
+    for coder in CODER_IDS.values():
+        with pytest.raises(UnsupportedError, match=f"coder {coder}"):
+            decode_payload(RANK, container.create_lockstep_payload(RANK, LockstepPlan(3, 1, coder, True)), 3, model)
     for masks in ((0, 1), (1, 0), (1 << 31, 1), (1, 1 << 31)):
         plan = LockstepPlan(3, 1, 0, True, 0, *masks)
         with pytest.raises(UnsupportedError, match="of a newer lmzip"):

@@ -22,7 +22,7 @@ from lmzip.models.exact import arithmetic, kernels, products, torch_engine
 from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL, OUTPUT_ONE
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.cpu_engine import CPUEngine
-from lmzip.models.exact.panels import pack, padded, product
+from lmzip.models.exact.panels import pack, pack_bytes, padded, product, weight_product
 from lmzip.models.exact.products import PRODUCTS, best_product, is_exact
 from lmzip.models.exact.weights import Matrix, Weights
 from lmzip.models.training import train
@@ -189,6 +189,22 @@ def test_products_in_panels(rows: int, depth: int, columns: int) -> None:
     x[0, :depth] = -(1 << 14)
     y = np.full((rows, padded(columns)), -1, np.int32)
     product(x, panels, y)
+    assert np.array_equal(y[:, :columns], x[:, :depth].astype(np.int64) @ weight.T.astype(np.int64))
+    assert (y[:, columns:] == 0).all()
+
+
+@pytest.mark.parametrize(("rows", "depth", "columns"), [(1, 256, 4096), (4, 64, 256), (7, 37, 51), (62, 768, 33)])
+@pytest.mark.parametrize("make", [pack, pack_bytes])
+def test_products_with_weights(make: Callable[..., Any], rows: int, depth: int, columns: int) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-63, 64, (columns, depth)).astype(np.int8)
+    weight[0], weight[-1] = 63, -63
+    panels = make(weight)
+    x = np.zeros((rows, kernels._left_factor(1, panels).shape[1]), np.int16)
+    x[:, :depth] = rng.integers(-127, 128, (rows, depth))
+    x[0, :depth], x[-1, :depth] = -127, 127
+    y = np.full((rows, padded(columns)), -1, np.int32)
+    weight_product(x, panels, y)
     assert np.array_equal(y[:, :columns], x[:, :depth].astype(np.int64) @ weight.T.astype(np.int64))
     assert (y[:, columns:] == 0).all()
 

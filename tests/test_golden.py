@@ -41,6 +41,7 @@ def test_golden(name: str) -> None:
 
 MADE: dict[str, dict[str, object]] = {
     "good-model": {"level": 4, "method": "model"},
+    "good-rank": {"level": 4, "method": "rank"},
     "good-ensemble": {"level": 4},
     "good-adaptive": {"level": 3},
     "good-adaptive-lean": {"level": 1},

@@ -7,7 +7,15 @@ from collections.abc import Callable
 
 from lmzip.models.exact import kernels
 from lmzip.models.exact.cpu_engine import CPUEngine
-from lmzip.models.exact.engine import REFERENCE_DIGEST, Engine, reference_digest, reference_network
+from lmzip.models.exact.engine import (
+    IMPORTED_DIGEST,
+    REFERENCE_DIGEST,
+    Engine,
+    imported_networks,
+    reference_digest,
+    reference_network,
+)
+from lmzip.models.exact.rereading import RereadingEngine
 from lmzip.models.exact.weights import Weights
 
 
@@ -26,9 +34,16 @@ BACKENDS: dict[str, Callable[[Weights], Engine]] = {
 
 
 @functools.cache
-def is_trusted(backend: str) -> bool:
-    """Evaluate the reference network and compare every frequency; done once in a process."""
-    return reference_digest(BACKENDS[backend](reference_network())) == REFERENCE_DIGEST
+def is_trusted(backend: str, imported: bool = False) -> bool:
+    """Evaluate the reference network and compare every frequency; done once in a process.
+
+    imported: the networks that have all that imported ones have as well.
+    """
+    make = BACKENDS[backend]
+    if imported:
+        engines = [RereadingEngine(make(weights)) for weights in imported_networks()]
+        return is_trusted(backend) and reference_digest(*engines) == IMPORTED_DIGEST
+    return reference_digest(make(reference_network())) == REFERENCE_DIGEST
 
 
 def make_engine(
@@ -45,8 +60,9 @@ def make_engine(
     if backend in (None, "cpu") and notify is not None and kernels.compiles_now():
         notify("compiling for this machine; once after an installation, half a minute")
     for name in [backend] if backend else ["cpu", "torch"]:
-        if is_trusted(name):
-            return name, BACKENDS[name](weights)
+        if is_trusted(name, not weights.config.is_plain):
+            engine = BACKENDS[name](weights)
+            return name, RereadingEngine(engine) if weights.config.context else engine
     raise RuntimeError(
         f"the backend {backend or 'cpu'} does not compute exactly on this machine: its self-test gives other "
         "integers than everywhere else. Nothing was coded. Please report this with the output of `lmzip models info`"

@@ -6,12 +6,17 @@ import dataclasses
 import json
 from typing import Any
 
-from lmzip.models.exact.arithmetic import WINDOW_LIMIT
+from lmzip.models.exact.arithmetic import ACTIVATION_MAX, WIDE_MAX, WINDOW_LIMIT, Scaling, wide_max
+
+ACTIVATIONS = ("silu", "gelu_tanh")
+NORMS = ("rms", "layer")
+POSITIONS = ("rope", "learned")
+PROJECTIONS = ("qkv", "out", "gate_up", "down")
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """Llama family: RMSNorm, RoPE, grouped-query attention, sliding window, SwiGLU.
+    """A transformer with grouped-query attention, such as Llama, Mistral, Qwen and GPT-2.
 
     vocab_size symbols are predicted. The input embedding has two more rows, the marks that
     stand before the first symbol of a window: `file_start` where the file begins, `cut_start`
@@ -25,11 +30,21 @@ class NetworkConfig:
     num_attention_heads: int
     num_key_value_heads: int
     head_dim: int
-    sliding_window: int
+    sliding_window: int  # positions that a query sees, its own among them
     rope_theta: float = 10000.0
-    rms_norm_eps: float = 1e-5
+    rms_norm_eps: float = 1e-5  # of all norms
     qk_norm: bool = False
     tie_word_embeddings: bool = True
+    # What follows imported networks have; `to_json` leaves out what is as here.
+    hidden_act: str = "silu"  # one of ACTIVATIONS
+    gated: bool = True  # the activation is multiplied with a projection of its own
+    norm: str = "rms"  # one of NORMS: layer norms subtract the mean and have a bias
+    positions: str = "rope"  # one of POSITIONS
+    rope_scaling: Scaling = ()
+    biases: tuple[str, ...] = ()  # of PROJECTIONS, those that have one in every layer
+    context: int = 0  # positions there are; 0: no end. At the end a window is read again
+    reread: int = 0  # symbols that are read again, less than context
+    wide: tuple[str, ...] = ()  # activations of more than 8 bits: `head`, `layers.0.qkv`, `layers.0.key` ...
 
     def __post_init__(self) -> None:
         sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -47,6 +62,30 @@ class NetworkConfig:
             raise ValueError("num_attention_heads must be a multiple of num_key_value_heads")
         if self.head_dim % 2:
             raise ValueError("head_dim must be even")
+        self._check_options()
+
+    def _check_options(self) -> None:
+        for name, known in (("hidden_act", ACTIVATIONS), ("norm", NORMS), ("positions", POSITIONS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.norm == "layer" and (self.qk_norm or self.hidden_size >= 1 << 16):
+            raise ValueError("layer norms are for networks without qk_norm and with a hidden_size below 2**16")
+        if self.context and not 2 <= self.sliding_window <= self.context < 1 << 16:
+            raise ValueError(f"context must be sliding_window to 2**16 - 1, not {self.context}")
+        if not 0 <= self.reread < max(self.context, 1):
+            raise ValueError(f"reread must be less than context, not {self.reread}")
+        if self.positions == "learned" and not self.context:
+            raise ValueError("learned positions need a context")
+        if self.rope_scaling and not _is_scaling(self.rope_scaling):
+            raise ValueError(
+                f"rope_scaling must be linear or llama3 with factors of at least 1, not {self.rope_scaling}"
+            )
+        for what, names, allowed in (
+            ("biases", self.biases, set(PROJECTIONS)),
+            ("wide", self.wide, set(self.product_names())),
+        ):
+            if not set(names) <= allowed or len(set(names)) < len(names):
+                raise ValueError(f"{what} has a name twice or one that the network lacks: {', '.join(names)}")
 
     @property
     def file_start(self) -> int:
@@ -63,25 +102,79 @@ class NetworkConfig:
         """Rows of the joined query, key and value projection."""
         return (self.num_attention_heads + 2 * self.num_key_value_heads) * self.head_dim
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the network has nothing that imported ones have."""
+        return all(getattr(self, field.name) == field.default for field in _OPTIONS)
+
+    def capacity(self, steps: int) -> int:
+        """Return the positions of keys and values to keep for calls of up to `steps`."""
+        return min(self.sliding_window + steps - 1, self.context or 1 << 30)
+
+    def window_bytes(self, steps: int) -> int:
+        """Return the bytes of a window's keys and values for calls of up to `steps`."""
+        wide_keys = sum(name.endswith(".key") for name in self.wide)
+        heads = self.num_hidden_layers * 2 * (self.head_dim + 4) + wide_keys * self.head_dim
+        return heads * self.num_key_value_heads * self.capacity(steps)
+
     def matrix_shapes(self) -> dict[str, tuple[int, int]]:
-        """Name to (outputs, inputs) of every weight matrix but the embedding."""
+        """Name to (outputs, inputs) of every weight matrix but the embeddings of symbols and positions."""
         d, f = self.hidden_size, self.intermediate_size
         heads = self.num_attention_heads * self.head_dim
         shapes = {}
         for i in range(self.num_hidden_layers):
             shapes[f"layers.{i}.qkv"] = (self.qkv_rows, d)
             shapes[f"layers.{i}.out"] = (d, heads)
-            shapes[f"layers.{i}.gate_up"] = (2 * f, d)
+            shapes[f"layers.{i}.gate_up"] = (2 * f if self.gated else f, d)
             shapes[f"layers.{i}.down"] = (d, f)
         if not self.tie_word_embeddings:
             shapes["head"] = (self.vocab_size, d)
         return shapes
 
+    def table_shapes(self) -> dict[str, tuple[int, int]]:
+        """Name to (rows, hidden_size) of the embeddings."""
+        shapes = {"embedding": (self.vocab_size + 2, self.hidden_size)}
+        return shapes | {"positions": (self.context, self.hidden_size)} if self.positions == "learned" else shapes
+
+    def product_names(self) -> list[str]:
+        """Return the names of the activations that `wide` may have: of the matrices and the head, queries and keys."""
+        kinds = ("qkv", "query", "key", "out", "gate_up", "down")
+        return [*(f"layers.{i}.{kind}" for i in range(self.num_hidden_layers) for kind in kinds), "head"]
+
+    def largest(self, name: str) -> int:
+        """Return the largest integer of the activations of a product, see `product_names`."""
+        if name not in self.wide:
+            return ACTIVATION_MAX
+        layer, _, kind = name.rpartition(".")
+        if kind == "key":
+            return WIDE_MAX
+        if kind == "query":
+            return wide_max(self.head_dim, self.largest(f"{layer}.key"))
+        return wide_max(self.hidden_size if name == "head" else self.matrix_shapes()[name][1])
+
     def to_json(self) -> str:
         """Return the config as JSON with sorted keys."""
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
+        values = dataclasses.asdict(self)
+        for field in _OPTIONS:
+            if values[field.name] == field.default:
+                del values[field.name]
+        return json.dumps(values, indent=1, sort_keys=True)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> NetworkConfig:
         """Make a config from the keys it knows; unknown keys raise TypeError."""
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         return cls(**values)
+
+
+_fields = dataclasses.fields(NetworkConfig)
+_OPTIONS = _fields[next(i for i, field in enumerate(_fields) if field.name == "hidden_act") :]
+
+
+def _is_scaling(scaling: Scaling) -> bool:
+    kind, *numbers = scaling
+    if not all(isinstance(value, int | float) and 0 < value < 1 << 32 for value in numbers):
+        return False
+    if kind == "linear":
+        return len(numbers) == 1 and numbers[0] >= 1  # type: ignore[operator]
+    return kind == "llama3" and len(numbers) == 4 and numbers[0] >= 1 and numbers[1] < numbers[2]  # type: ignore[operator]

@@ -13,6 +13,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from lmzip.models.exact import arithmetic
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import Matrix, Weights
 
@@ -31,6 +32,22 @@ class Engine(Protocol):
         The frequencies of a row are at least 1 and add up to arithmetic.FREQUENCY_TOTAL.
         """
 
+    def read(self, state: Any, ids: NDArray[np.int32]) -> None:
+        """Read ids (batch, steps) as `forward` does, and predict nothing."""
+
+
+def rope_tables(config: NetworkConfig, positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the network's cos and sin of so many positions, (positions, head_dim / 2); empty ones without RoPE."""
+    if config.positions != "rope":
+        return np.empty((0, 0), np.float32), np.empty((0, 0), np.float32)
+    return arithmetic.rope_tables(config.head_dim, config.rope_theta, positions, config.rope_scaling)
+
+
+def check_context(config: NetworkConfig, start: int, steps: int) -> None:
+    """Raise ValueError where a call would go beyond the last position."""
+    if config.context and start + steps > config.context:
+        raise ValueError(f"positions {start} to {start + steps - 1} where there are {config.context}")
+
 
 def reference_network() -> Weights:
     """Make the small network of the self-test: fixed integers, extreme rows among them."""
@@ -38,8 +55,27 @@ def reference_network() -> Weights:
         vocab_size=61, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, head_dim=16, sliding_window=8, qk_norm=True, tie_word_embeddings=False,
     )  # fmt: skip
-    bits = np.random.PCG64(20261122)
+    return _draw(config, np.random.PCG64(20261122))
 
+
+def imported_networks() -> list[Weights]:
+    """Make small networks that have between them all that imported ones have; half of the products are wide."""
+    gpt = NetworkConfig(
+        vocab_size=61, hidden_size=48, intermediate_size=100, num_hidden_layers=2, num_attention_heads=3,
+        num_key_value_heads=3, head_dim=16, sliding_window=24, hidden_act="gelu_tanh", gated=False, norm="layer",
+        positions="learned", biases=("qkv", "out", "gate_up", "down"), context=24, reread=9,
+        wide=("layers.0.qkv", "layers.0.query", "layers.0.key", "layers.0.out", "layers.1.down", "head"),
+    )  # fmt: skip
+    llama = NetworkConfig(
+        vocab_size=61, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=16, sliding_window=8, tie_word_embeddings=False, biases=("qkv",),
+        rope_theta=5e5, rope_scaling=("llama3", 32.0, 1.0, 4.0, 64), context=24, reread=9,
+        wide=("layers.1.qkv", "layers.0.query", "layers.1.key", "layers.1.out", "layers.0.gate_up", "layers.0.down"),
+    )  # fmt: skip
+    return [_draw(config, np.random.PCG64(20261125 + i)) for i, config in enumerate((gpt, llama))]
+
+
+def _draw(config: NetworkConfig, bits: np.random.PCG64) -> Weights:
     def below(limit: int, *shape: int) -> NDArray[np.int64]:
         return _integers(bits, limit, shape)
 
@@ -48,23 +84,28 @@ def reference_network() -> Weights:
         values[0] = 63
         return Matrix(values, ((1 + below(4095, rows)) / 2.0**17).astype(np.float32))
 
-    shapes = {"embedding": (config.vocab_size + 2, config.hidden_size), **config.matrix_shapes()}
+    shapes = {**config.table_shapes(), **config.matrix_shapes()}
     gains = {name: ((2048 + below(6144, length)) / 2.0**12).astype(np.float32)
              for name, length in Weights.gain_lengths(config).items()}  # fmt: skip
-    return Weights(config, {name: matrix(*shape) for name, shape in shapes.items()}, gains)
+    matrices = {name: matrix(*shape) for name, shape in shapes.items()}
+    biases = {name: ((below(4096, length) - 2048) / 2.0**11).astype(np.float32)
+              for name, length in Weights.bias_lengths(config).items()}  # fmt: skip
+    return Weights(config, matrices, gains, biases)
 
 
-REFERENCE_DIGEST = "2779d6211218915e"
+REFERENCE_DIGEST = "2779d6211218915e"  # of reference_network
+IMPORTED_DIGEST = "4661ab477fa0d545"  # of imported_networks
 
 
-def reference_digest(engine: Engine) -> str:
-    """Return the hash of what an engine makes of the reference network."""
+def reference_digest(*engines: Engine) -> str:
+    """Return the hash of what engines make of the symbols of the self-test, one after the other."""
     ids = _integers(np.random.PCG64(1), 63, (5, 40)).astype(np.int32)
-    state = engine.start(5, 16)
     digest = xxhash.xxh3_64()
-    for start, stop in ((0, 1), (1, 17), (17, 18), (18, 34), (34, 40)):
-        for frequencies in engine.forward(state, ids[:, start:stop]):
-            digest.update(np.ascontiguousarray(frequencies, dtype="<u4").tobytes())
+    for engine in engines:
+        state = engine.start(5, 16)
+        for start, stop in ((0, 1), (1, 17), (17, 18), (18, 34), (34, 40)):
+            for frequencies in engine.forward(state, ids[:, start:stop]):
+                digest.update(np.ascontiguousarray(frequencies, dtype="<u4").tobytes())
     return digest.hexdigest()
 
 

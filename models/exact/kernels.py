@@ -24,12 +24,14 @@ from lmzip.models.exact.arithmetic import (
     EXP2_C4,
     EXP2_LAST,
     FREQUENCY_TOTAL,
+    GELU_1,
+    GELU_3,
     LOG2_E,
     NORM_MAX,
     OUTPUT_ONE,
     SMALLEST,
 )
-from lmzip.models.exact.panels import LANES, product
+from lmzip.models.exact.panels import LANES, product, weight_product
 
 f32, f64, i8, i16, i32, i64, u32 = np.float32, np.float64, np.int8, np.int16, np.int32, np.int64, np.uint32
 _options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"nnan", "nsz"}}
@@ -42,6 +44,7 @@ QUANT = f32(ACTIVATION_MAX)
 NORM = f32(NORM_MAX)
 
 NEVER = -(1 << 30)  # before any position that a query sees
+ATTEND_ROWS = 16  # queries of a key head at a time
 CHUNK = 64  # rows at a time where many are wide: what they need stays in the cache
 
 
@@ -90,13 +93,13 @@ def _root_mean_square(x, eps):
 
 
 @_kernel
-def _quantise(x, q):
-    """Round x to q, integers with the largest at ACTIVATION_MAX; return the scale, float32."""
+def _quantise(x, most, q):
+    """Round x to q, integers with the largest at `most` float32; return the scale, float32."""
     m = _largest(x)
-    k = QUANT / m if m > ZERO else ZERO
+    k = most / m if m > ZERO else ZERO
     for i in range(len(x)):
         q[i] = i32(np.rint(x[i] * k))
-    return m / QUANT
+    return m / most
 
 
 @_kernel
@@ -108,28 +111,78 @@ def embed(ids, table, scale, x):
 
 
 @_kernel
-def _norm_quantise(x, gain, eps, q, scale):
-    """Divide the rows of x (rows, hidden) by their root mean square, times gain, into q and scale."""
-    h = np.empty(x.shape[1], f32)
+def add_positions(x, table, scale, start, steps):
+    """Add the embeddings of positions start, start + 1 ... to x (batch * steps, hidden) float32."""
     for r in range(x.shape[0]):
-        for i in range(len(h)):
-            h[i] = x[r, i] * gain[i]
-        scale[r] = f32(f64(_quantise(h, q[r])) / _root_mean_square(x[r], eps))
+        position = start + r % steps
+        for i in range(x.shape[1]):
+            x[r, i] = x[r, i] + f32(table[position, i]) * scale[position]
 
 
 @_kernel
-def _add(x, y, scale, weight_scale):
-    """Add a product y (rows, at least hidden) to the residual x (rows, hidden)."""
+def _centre(x, eps, h):
+    """Write (x - mean) / sqrt(variance + eps) to h float32; mean and variance from sums of integers."""
+    m, n = _largest(x), i64(len(x))
+    k = NORM / m if m > ZERO else ZERO
+    total, squares = i64(0), i64(0)
+    for i in range(len(x)):
+        t = i32(np.rint(x[i] * k))
+        total += i64(t)
+        squares += i64(i32(t * t))
+    unit = f64(m) / f64(NORM_MAX)
+    mean = f32(f64(total) / f64(n) * unit)
+    variance = f64(n * squares - total * total) / f64(n * n)
+    variance = variance * unit
+    variance = variance * unit
+    inverse = f32(f64(1) / np.sqrt(variance + f64(eps)))
+    for i in range(len(x)):
+        h[i] = (x[i] - mean) * inverse
+
+
+@_kernel
+def _norm_quantise(x, norm, most, q, scale):
+    """Normalise the rows of x (rows, hidden), into q, integers up to `most`, and scale.
+
+    norm: gain (hidden,), bias (hidden,) and eps. Without a bias rows are divided by their root mean square.
+    """
+    gain, bias, eps = norm
+    h = np.empty(x.shape[1], f32)
     for r in range(x.shape[0]):
-        s = scale[r]
-        for i in range(x.shape[1]):
-            x[r, i] = x[r, i] + f32(y[r, i]) * (s * weight_scale[i])
+        if len(bias):
+            _centre(x[r], eps, h)
+            for i in range(len(h)):
+                h[i] = h[i] * gain[i] + bias[i]
+            scale[r] = _quantise(h, most, q[r])
+        else:
+            for i in range(len(h)):
+                h[i] = x[r, i] * gain[i]
+            scale[r] = f32(f64(_quantise(h, most, q[r])) / _root_mean_square(x[r], eps))
+
+
+@_inline
+def _values(y, scale, weight_scale, bias, f):
+    """Write the floats that a row y of a product stands for to f (outputs,) float32."""
+    for i in range(len(f)):
+        f[i] = f32(y[i]) * (scale * weight_scale[i])
+    for i in range(len(bias)):
+        f[i] = f[i] + bias[i]
+
+
+@_kernel
+def _add(x, y, scale, weight_scale, bias):
+    """Add a product y (rows, at least hidden) to the residual x (rows, hidden)."""
+    f = np.empty(x.shape[1], f32)
+    for r in range(x.shape[0]):
+        _values(y[r], scale[r], weight_scale, bias, f)
+        for i in range(len(f)):
+            x[r, i] = x[r, i] + f[i]
 
 
 @_inline
 def _left_factor(rows, panels):
     """Return zeros for the left factor of a product with panels: (rows, depth) int16."""
-    return np.zeros((rows, 2 * panels.shape[1]), i16)
+    depth = 4 * (panels.shape[1] - 1) if panels.shape[2] == 4 * LANES else 2 * panels.shape[1]
+    return np.zeros((rows, depth), i16)
 
 
 @_inline
@@ -198,18 +251,18 @@ def _softmax(dots, query_scale, key_scale, value_scale, written, position, windo
 
 @_kernel
 def _attend(
-    y, scale, weight_scale, q_gain, k_gain, eps, cos, sin, start, written, window,
-    keys, values, key_scale, value_scale, q_out, scale_out,
+    y, scale, weight_scale, bias, q_gain, k_gain, query_most, key_most, eps, cos, sin, start, written, window,
+    keys, values, key_scale, value_scale, out_most, q_out, scale_out,
 ):  # fmt: skip
     """Attend from the `steps` new positions of one window to the last `window` ones.
 
     y: (steps, at least qkv_rows) int32, the joined product; scale: (steps,). written: (slots,) int32, the position
-    in each slot. q_out, scale_out: (steps, heads * head_dim) int16 and (steps,), the result. The others: see
-    `attention`, without the batch.
+    in each slot. q_out, scale_out: (steps, heads * head_dim) int16, integers up to out_most, and (steps,), the
+    result. The others: see `attention`, without the batch.
     """
     steps = y.shape[0]
     kv_heads, capacity = key_scale.shape
-    half = cos.shape[1]
+    parts, half = keys.shape[0], keys.shape[3]
     dim = 2 * half
     heads = len(weight_scale) // dim - 2 * kv_heads
     group = heads // kv_heads
@@ -217,133 +270,159 @@ def _attend(
     flat = np.empty(len(weight_scale), f32)
     f = flat.reshape(-1, dim)
     turned = np.empty(dim, f32)
-    rounded = np.empty(dim, i8)
-    queries = np.empty((steps, kv_heads, group, dim), i16)
-    query_scale = np.empty((steps, kv_heads, group), f32)
+    rounded = np.empty(dim, i16)
+    queries = np.empty((kv_heads, steps * group, dim), i16)
+    query_scale = np.empty((kv_heads, steps * group), f32)
     for t in range(steps):
         position = start + t
         slot = position % capacity
-        s = scale[t]
-        for i in range(len(flat)):
-            flat[i] = f32(y[t, i]) * (s * weight_scale[i])
+        _values(y[t], scale[t], weight_scale, bias, flat)
         for h in range(heads + kv_heads):
             if len(q_gain):
                 _norm_head(f[h], q_gain if h < heads else k_gain, eps)
-            _rotate(f[h], cos[position], sin[position], turned)
+            if len(cos):
+                _rotate(f[h], cos[position], sin[position], turned)
         for h in range(heads):
-            g, i = h // group, h % group
-            query_scale[t, g, i] = _quantise(f[h], queries[t, g, i]) * query_factor
+            g, i = h // group, t * group + h % group
+            query_scale[g, i] = _quantise(f[h], query_most, queries[g, i]) * query_factor
         for g in range(kv_heads):
-            key_scale[g, slot] = _quantise(f[heads + g], rounded)
+            key_scale[g, slot] = _quantise(f[heads + g], key_most, rounded)
             panel, lane = slot // LANES, 2 * (slot % LANES)
+            if parts == 2:
+                for i in range(dim):
+                    high = (rounded[i] + 64) >> 7
+                    keys[1, g, panel, i // 2, lane + i % 2] = high
+                    rounded[i] -= high << 7
             for i in range(half):
-                keys[g, panel, i, lane] = rounded[2 * i]
-                keys[g, panel, i, lane + 1] = rounded[2 * i + 1]
-            value_scale[g, slot] = _quantise(f[heads + kv_heads + g], rounded)
+                keys[0, g, panel, i, lane] = rounded[2 * i]
+                keys[0, g, panel, i, lane + 1] = rounded[2 * i + 1]
+            value_scale[g, slot] = _quantise(f[heads + kv_heads + g], QUANT, rounded)
             for i in range(dim):
                 values[g, i // LANES, slot // 2, 2 * (i % LANES) + slot % 2] = rounded[i]
 
     slots = len(written)
-    dots = np.empty((group, slots), i32)
+    together = min(max(1, ATTEND_ROWS // group), steps)  # steps whose products are one, to fill the tiles
+    rows = together * group
+    dots = np.empty((rows, slots), i32)
+    high_dots = np.empty((rows, slots if parts == 2 else 0), i32)
     z = np.empty(slots, f32)
     share = np.empty(slots, f32)
-    weights = np.empty((group, slots), i16)
-    factor = np.empty(group, f32)
-    mixed = _sums(group, values[0])
-    out = np.empty((kv_heads, group, dim), f32)
-    for t in range(steps):
+    weights = np.empty((rows, slots), i16)
+    factor = np.empty(rows, f32)
+    mixed = _sums(rows, values[0])
+    out = np.empty((together, kv_heads, group, dim), f32)
+    for first in range(0, steps, together):
+        count = min(together, steps - first)
+        rows = count * group
         for g in range(kv_heads):
-            product(queries[t, g], keys[g], dots)
-            _softmax(
-                dots,
-                query_scale[t, g],
-                key_scale[g],
-                value_scale[g],
-                written,
-                start + t,
-                window,
-                z,
-                share,
-                weights,
-                factor,
-            )
-            product(weights, values[g], mixed)
-            for h in range(group):
+            query = queries[g, first * group : first * group + rows]
+            product(query, keys[0, g], dots[:rows])
+            if parts == 2:
+                product(query, keys[1, g], high_dots[:rows])
+                for h in range(rows):
+                    for s in range(slots):
+                        dots[h, s] = i32(dots[h, s] + i32(high_dots[h, s] << 7))
+            for t in range(count):
+                a, b = t * group, (t + 1) * group
+                _softmax(
+                    dots[a:b], query_scale[g, first * group + a : first * group + b], key_scale[g], value_scale[g],
+                    written, start + first + t, window, z, share, weights[a:b], factor[a:b],
+                )  # fmt: skip
+            product(weights[:rows], values[g], mixed[:rows])
+            for h in range(rows):
                 for i in range(dim):
-                    out[g, h, i] = f32(mixed[h, i]) * factor[h]
-        scale_out[t] = _quantise(out.reshape(-1), q_out[t])
+                    out[h // group, g, h % group, i] = f32(mixed[h, i]) * factor[h]
+        for t in range(count):
+            scale_out[first + t] = _quantise(out[t].reshape(-1), out_most, q_out[first + t])
 
 
 @_kernel
-def attention(
-    x, gain, eps, qkv, qkv_scale, q_gain, k_gain, out, out_scale, cos, sin, start, window,
-    keys, values, key_scale, value_scale,
-):  # fmt: skip
+def attention(x, norm, qkv, heads, out, cos, sin, start, window, keys, values, key_scale, value_scale):
     """Add a layer's attention to the residual x (batch * steps, hidden) float32.
 
-    gain: (hidden,), of the norm before. qkv, qkv_scale, out, out_scale: panels and scales of the projections.
-    q_gain, k_gain: (head_dim,) gains of the query and key norms; empty: no such norms.
-    cos, sin: (positions, head_dim / 2). start: position of the first new step; window: positions seen.
-    keys: (batch, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES) int8, panels whose columns are slots;
+    norm: gain, bias and eps of the norm before. qkv, out: panels, scales, bias (empty: none) of the projections and
+    the largest integer of their left factor. heads: q_gain, k_gain (head_dim,) of the query and key norms (empty:
+    no such norms) and the largest integers of a query and a key. cos, sin: (positions, head_dim / 2), empty for none.
+    start: position of the first new step; window: positions seen.
+    keys: (batch, parts, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES) int8, panels whose columns are slots, in
+    one part or in two, the second of which counts 128 times;
     values: (batch, kv_heads, panels, capacity / 2, 2 * LANES) int8, panels whose columns are the dimensions of
     a head; key_scale, value_scale: (batch, kv_heads, capacity). Position p goes to slot p % capacity.
     """
+    qkv_panels, qkv_scale, qkv_bias, qkv_most = qkv
+    q_gain, k_gain, query_most, key_most = heads
+    out_panels, out_scale, out_bias, out_most = out
     rows, batch = x.shape[0], len(keys)
     steps = rows // batch
     scale = np.empty(rows, f32)
-    q = _left_factor(rows, qkv)
-    _norm_quantise(x, gain, eps, q, scale)
-    y = _sums(rows, qkv)
-    product(q, qkv, y)
-    heads = _left_factor(rows, out)
+    q = _left_factor(rows, qkv_panels)
+    _norm_quantise(x, norm, qkv_most, q, scale)
+    y = _sums(rows, qkv_panels)
+    weight_product(q, qkv_panels, y)
+    joined = _left_factor(rows, out_panels)
     written = _written(start + steps, key_scale.shape[2])
     for b in range(batch):
         first, end = b * steps, (b + 1) * steps
         _attend(
-            y[first:end], scale[first:end], qkv_scale, q_gain, k_gain, eps, cos, sin, start, written, window,
-            keys[b], values[b], key_scale[b], value_scale[b], heads[first:end], scale[first:end],
+            y[first:end], scale[first:end], qkv_scale, qkv_bias, q_gain, k_gain, query_most, key_most, norm[2], cos,
+            sin, start, written, window, keys[b], values[b], key_scale[b], value_scale[b], out_most, joined[first:end],
+            scale[first:end],
         )  # fmt: skip
-    z = _sums(rows, out)
-    product(heads, out, z)
-    _add(x, z, scale, out_scale)
+    z = _sums(rows, out_panels)
+    weight_product(joined, out_panels, z)
+    _add(x, z, scale, out_scale, out_bias)
 
 
 @_kernel
-def _gate(y, scale, weight_scale, q, scale_out):
-    """Multiply silu of the first half of y (rows, 2 * inner) with the second, into q and scale_out."""
-    inner = len(weight_scale) // 2
+def _activate(y, scale, weight_scale, bias, gelu, gated, most, q, scale_out):
+    """Apply the activation to y, the first half of y (rows, 2 * inner) times the second if gated, into q and scale_out.
+
+    silu(x) = x * sigmoid(x), gelu(x) = x * sigmoid(x * (GELU_1 + GELU_3 * x * x)).
+    """
+    f = np.empty(len(weight_scale), f32)
+    inner = len(f) // 2 if gated else len(f)
     a = np.empty(inner, f32)
     unit = ONE / OUTPUT_ONE
-    up_scale = weight_scale[inner:]
     for r in range(y.shape[0]):
-        s, y_up = scale[r], y[r, inner:]
+        _values(y[r], scale[r], weight_scale, bias, f)
         for i in range(inner):
-            g = f32(y[r, i]) * (s * weight_scale[i])
-            up = f32(y_up[i]) * (s * up_scale[i])
-            e = f32(_exp_integer(abs(g), OUTPUT_ONE)) * unit
-            silu = (g if g > ZERO else g * e) / (ONE + e)
-            a[i] = silu * up
-        scale_out[r] = _quantise(a, q[r])
+            g = f[i]
+            v = g
+            if gelu:
+                v = g * g
+                v = v * GELU_3
+                v = v + GELU_1
+                v = v * g
+            e = f32(_exp_integer(abs(v), OUTPUT_ONE)) * unit
+            a[i] = (g if v > ZERO else g * e) / (ONE + e)
+        if gated:
+            up = f[inner:]
+            for i in range(inner):
+                a[i] = a[i] * up[i]
+        scale_out[r] = _quantise(a, most, q[r])
 
 
 @_kernel
-def feed_forward(x, gain, eps, gate_up, gate_up_scale, down, down_scale):
-    """Add a layer's gated feed-forward to the residual x (rows, hidden) float32.
+def feed_forward(x, norm, gelu, gated, gate_up, down):
+    """Add a layer's feed-forward to the residual x (rows, hidden) float32.
 
-    gain: (hidden,), of the norm before. The others: panels and scales of the projections.
+    norm: gain, bias and eps of the norm before. gelu, gated: see `_activate`. gate_up, down: panels, scales, bias
+    (empty: none) of the projections and the largest integer of their left factor.
     """
+    gate_up_panels, gate_up_scale, gate_up_bias, gate_up_most = gate_up
+    down_panels, down_scale, down_bias, down_most = down
     n = min(len(x), CHUNK)
     scale = np.empty(n, f32)
-    q, y = _left_factor(n, gate_up), _sums(n, gate_up)
-    inner, z = _left_factor(n, down), _sums(n, down)
+    q, y = _left_factor(n, gate_up_panels), _sums(n, gate_up_panels)
+    inner, z = _left_factor(n, down_panels), _sums(n, down_panels)
     for first in range(0, len(x), n):
         part = x[first : first + n]
         n = len(part)
-        _norm_quantise(part, gain, eps, q, scale)
-        product(q[:n], gate_up, y[:n])
-        _gate(y[:n], scale, gate_up_scale, inner, scale)
-        product(inner[:n], down, z[:n])
-        _add(part, z, scale, down_scale)
+        _norm_quantise(part, norm, gate_up_most, q, scale)
+        weight_product(q[:n], gate_up_panels, y[:n])
+        _activate(y[:n], scale, gate_up_scale, gate_up_bias, gelu, gated, down_most, inner, scale)
+        weight_product(inner[:n], down_panels, z[:n])
+        _add(part, z, scale, down_scale, down_bias)
 
 
 @_kernel
@@ -379,19 +458,21 @@ def frequencies(y, scale, weight_scale, out):
 
 
 @_kernel
-def predict(x, gain, eps, head, head_scale, out):
+def predict(x, norm, head, out):
     """Write the frequencies after x (rows, hidden) float32 to out (rows, alphabet) uint32.
 
-    gain: (hidden,), of the last norm. head, head_scale: panels and scales of the last product.
+    norm: gain, bias and eps of the last norm. head: panels, scales, an empty bias of the last product and the
+    largest integer of its left factor.
     """
+    panels, head_scale, _, most = head
     n = min(len(x), CHUNK)
     scale = np.empty(n, f32)
-    q, y = _left_factor(n, head), _sums(n, head)
+    q, y = _left_factor(n, panels), _sums(n, panels)
     for first in range(0, len(x), n):
         part = x[first : first + n]
         n = len(part)
-        _norm_quantise(part, gain, eps, q, scale)
-        product(q[:n], head, y[:n])
+        _norm_quantise(part, norm, most, q, scale)
+        weight_product(q[:n], panels, y[:n])
         frequencies(y, scale, head_scale, out[first : first + n])
 
 

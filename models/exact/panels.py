@@ -1,9 +1,13 @@
-"""Exact products of small integers on the CPU: one kernel for weights, keys and values.
+"""Exact products of small integers on the CPU: for weights, keys and values.
 
 The right factor is stored in panels, int8 (panels, depth / 2, 2 * LANES): a panel holds LANES columns, a row
 of it two consecutive depths of every column, side by side. A tile multiplies some rows of int16 with one panel
 and keeps all sums in registers. LLVM turns its multiplications into `vpmaddwd` (`vpdpwssd` with VNNI) on x86,
 and into what other processors have; none of them saturates, so the sums are exact while they fit int32.
+
+Where the processor has `vpdpbusd`, which multiplies four unsigned bytes with four signed ones, matrices whose left
+factor has 8 bits lie in quads instead: four consecutive depths of every column side by side. The left factor is
+taken as unsigned (x + 128), and a last row of the panel has what the sums must begin with, -128 times the column's.
 """
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call, attr-defined"
@@ -33,7 +37,20 @@ def _tile_rows() -> int:
         return 2
 
 
+def _has_quads() -> bool:
+    """Return whether the code that numba makes may use AVX-512 VNNI; the same products otherwise, slower."""
+    if numba.config.DISABLE_JIT:
+        return False
+    if numba.config.CPU_NAME or numba.config.CPU_FEATURES:  # made for another processor
+        return "+avx512vnni" in (numba.config.CPU_FEATURES or "")
+    try:
+        return bool(binding.get_host_cpu_features().get("avx512vnni"))
+    except RuntimeError:
+        return False
+
+
 TILE = _tile_rows()
+QUADS = _has_quads()
 
 
 def padded(count: int) -> int:
@@ -48,6 +65,76 @@ def pack(matrix: NDArray[np.int8]) -> NDArray[np.int8]:
     whole[:columns, :depth] = matrix
     pairs = whole.reshape(-1, LANES, whole.shape[1] // 2, 2).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(pairs).reshape(len(pairs), -1, 2 * LANES)
+
+
+def pack_bytes(matrix: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Lay out a matrix (columns, depth) whose left factor has 8 bits, [-128, 127]: in quads if that is faster here."""
+    if not QUADS:
+        return pack(matrix)
+    columns, depth = matrix.shape
+    whole = np.zeros((padded(columns), -(-depth // 4) * 4), np.int8)
+    whole[:columns, :depth] = matrix
+    quads = whole.reshape(-1, LANES, whole.shape[1] // 4, 4).transpose(0, 2, 1, 3).reshape(len(whole) // LANES, -1)
+    starts = (-128 * whole.sum(axis=1, dtype=np.int32)).reshape(-1, LANES)
+    joined = np.concatenate((quads, starts.view(np.int8)), axis=1)
+    return joined.reshape(len(quads), -1, 4 * LANES)
+
+
+def _make_quad_tile(rows: int) -> Callable[..., Any]:
+    """Make tile(a, row, b, panel, y), as `_make_tile` does, for a (rows, depth) uint8 and b in quads."""
+
+    def tile(typing_context: Any, a: Any, row: Any, b: Any, panel: Any, y: Any) -> Any:
+        return types.void(a, types.intp, b, types.intp, y), generate
+
+    def generate(context: Any, build: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
+        word, index = ir.IntType(32), ir.IntType(64)
+        a, b, y = (context.make_array(signature.args[i])(context, build, arguments[i]) for i in (0, 2, 4))
+        depth = cgutils.unpack_tuple(build, a.shape)[1]
+        stride = build.mul(cgutils.unpack_tuple(build, b.shape)[1], index(4 * LANES))
+        columns = cgutils.unpack_tuple(build, y.shape)[1]
+        sums = ir.VectorType(word, _VECTOR)
+        dot_type = ir.FunctionType(sums, [sums, sums, sums])
+        dot = cgutils.get_or_insert_function(build.module, dot_type, "llvm.x86.avx512.vpdpbusd.512")
+
+        def load(start: ir.Value, offset: ir.Value, kind: ir.Type) -> ir.Value:
+            return build.load(build.bitcast(build.gep(start, [offset]), kind.as_pointer()), align=1)
+
+        starts = [build.gep(a.data, [build.mul(build.add(arguments[1], index(r)), depth)]) for r in range(rows)]
+        start = build.gep(b.data, [build.mul(arguments[3], stride)])
+        parts = range(0, LANES, _VECTOR)
+        last = build.mul(depth, index(LANES))
+        first = {c: load(start, build.add(last, index(4 * c)), sums) for c in parts}
+        before = build.block
+        loop, after = build.append_basic_block("quads"), build.append_basic_block("quads.end")
+        build.branch(loop)
+
+        build.position_at_end(loop)
+        k = build.phi(index)  # a multiple of four
+        old = {(r, c): build.phi(sums) for r in range(rows) for c in parts}
+        new = {}
+        line = build.mul(k, index(LANES))
+        right = {c: load(start, build.add(line, index(4 * c)), sums) for c in parts}
+        for r in range(rows):
+            quads = build.insert_element(ir.Constant(sums, ir.Undefined), load(starts[r], k, word), word(0))
+            quads = build.shuffle_vector(quads, quads, ir.Constant(sums, None))
+            for c in parts:
+                new[r, c] = build.call(dot, [old[r, c], quads, right[c]])
+        following = build.add(k, index(4))
+        k.add_incoming(index(0), before)
+        k.add_incoming(following, loop)
+        for (r, c), phi in old.items():
+            phi.add_incoming(first[c], before)
+            phi.add_incoming(new[r, c], loop)
+        build.cbranch(build.icmp_signed("<", following, depth), loop, after)
+
+        build.position_at_end(after)
+        for (r, c), value in new.items():
+            place = build.mul(build.add(arguments[1], index(r)), columns)
+            place = build.add(place, build.add(build.mul(arguments[3], index(LANES)), index(c)))
+            build.store(value, build.bitcast(build.gep(y.data, [place]), sums.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return intrinsic(tile)
 
 
 def _make_tile(rows: int) -> Callable[..., Any]:
@@ -127,6 +214,7 @@ def _make_tile(rows: int) -> Callable[..., Any]:
 
 
 _large_tile, _small_tile = _make_tile(TILE), _make_tile(1)
+_large_quad_tile, _small_quad_tile = _make_quad_tile(TILE), _make_quad_tile(1)
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
@@ -144,3 +232,24 @@ def product(a, b, y):
         while row < rows:
             _small_tile(a, row, b, panel, y)
             row += 1
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def weight_product(a, b, y):
+    """Write the product of a (rows, depth) int16 with b, from `pack` or `pack_bytes`, to y, as `product` does."""
+    if not QUADS or b.shape[2] == 2 * LANES:
+        product(a, b, y)
+    else:
+        rows = a.shape[0]
+        unsigned = np.empty(a.shape, np.uint8)
+        for row in range(rows):
+            for i in range(a.shape[1]):
+                unsigned[row, i] = np.uint8(a[row, i] + 128)
+        for panel in range(y.shape[1] // LANES):
+            row = 0
+            while row + TILE <= rows:
+                _large_quad_tile(unsigned, row, b, panel, y)
+                row += TILE
+            while row < rows:
+                _small_quad_tile(unsigned, row, b, panel, y)
+                row += 1

@@ -12,8 +12,10 @@ The functions stand beside those of the same name in `kernels.py` and give the s
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from torch.nn import functional
 
 from lmzip.models.exact import arithmetic
 from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL
+from lmzip.models.exact.engine import check_context, rope_tables
 from lmzip.models.exact.products import PRODUCTS, best_product
 from lmzip.models.exact.weights import Weights
 
@@ -32,14 +35,15 @@ C3, C4 = float(arithmetic.EXP2_C3), float(arithmetic.EXP2_C4)
 ATTENTION_ONE, OUTPUT_ONE = float(arithmetic.ATTENTION_ONE), float(arithmetic.OUTPUT_ONE)
 QUANT, NORM = float(arithmetic.ACTIVATION_MAX), float(arithmetic.NORM_MAX)
 SMALLEST = float(arithmetic.SMALLEST)
+GELU_1, GELU_3 = float(arithmetic.GELU_1), float(arithmetic.GELU_3)
 
 
 @dataclasses.dataclass
 class _Cache:
     """Keys and values of one layer: rings of `capacity` positions."""
 
-    keys: Tensor  # (batch, kv_heads, capacity, head_dim) int8
-    values: Tensor
+    keys: Tensor  # (batch, kv_heads, capacity, head_dim) int8, or int16 where they are wide
+    values: Tensor  # the same, int8
     key_scale: Tensor  # (batch, kv_heads, capacity) float32
     value_scale: Tensor
 
@@ -48,6 +52,7 @@ class _Cache:
 class TorchState:
     """The memory of a batch of windows. Position p is in slot p % capacity of every cache."""
 
+    steps: int  # most in a call
     position: int
     layers: list[_Cache]
 
@@ -97,10 +102,14 @@ def root_mean_square(x: Tensor, eps: float) -> Tensor:
     return square_root(mean + eps)
 
 
-def quantise(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Round every row to int8 with the largest at ACTIVATION_MAX; return it and the scales (..., 1)."""
+def quantise(x: Tensor, most: float = QUANT) -> tuple[Tensor, Tensor]:
+    """Round every row to integers with the largest at `most`; return them and the scales (..., 1).
+
+    They are int8, or int32 where most is more than 127.
+    """
     m = largest(x)
-    return torch.round(x * ratio(QUANT, m)).to(torch.int8), m / constant(QUANT, m)
+    dtype = torch.int8 if most <= QUANT else torch.int32
+    return torch.round(x * ratio(most, m)).to(dtype), m / constant(most, m)
 
 
 def embed(ids: Tensor, table: Tensor, scale: Tensor) -> Tensor:
@@ -108,9 +117,28 @@ def embed(ids: Tensor, table: Tensor, scale: Tensor) -> Tensor:
     return table[ids].float() * scale[ids][..., None]
 
 
-def norm_quantise(x: Tensor, gain: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Divide the rows of x by their root mean square, times gain; int8 and scales."""
-    q, scale = quantise(x * gain)
+def centre(x: Tensor, eps: float) -> Tensor:
+    """Return (x - mean) / sqrt(variance + eps) of every row; mean and variance from sums of integers."""
+    m, n = largest(x), x.shape[-1]
+    t = torch.round(x * ratio(NORM, m)).long()
+    total, squares = t.sum(dim=-1, keepdim=True), (t * t).sum(dim=-1, keepdim=True)
+    unit = m.double() / constant(NORM, m.double())
+    mean = total.double() / constant(n, unit)
+    mean = (mean * unit).float()
+    variance = (n * squares - total * total).double() / constant(n * n, unit)
+    variance = variance * unit
+    variance = variance * unit
+    deviation = square_root(variance + eps)
+    return (x - mean) * (constant(1.0, deviation) / deviation).float()
+
+
+def norm_quantise(
+    x: Tensor, gain: Tensor, bias: Tensor | None, eps: float, most: float = QUANT
+) -> tuple[Tensor, Tensor]:
+    """Normalise the rows of x; integers up to `most` and scales. Without a bias by their root mean square."""
+    if bias is not None:
+        return quantise(centre(x, eps) * gain + bias, most)
+    q, scale = quantise(x * gain, most)
     return q, (scale.double() / root_mean_square(x, eps)).float()
 
 
@@ -148,29 +176,30 @@ def softmax(
 
 def attention(
     f: Tensor, q_gain: Tensor | None, k_gain: Tensor | None, eps: float, query_factor: float,
-    cos: Tensor, sin: Tensor, window: int, start: int, cache: _Cache,
+    cos: Tensor, sin: Tensor, window: int, start: int, cache: _Cache, query_most: float, key_most: float,
+    out_most: float,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Attend from `steps` new positions of every window of the batch to the last `window` ones.
 
     f: (batch, steps, qkv_rows) float32; start: position of the first new step; cos, sin:
-    (steps, head_dim / 2). The new keys and values go into the cache. Returns int8 (batch, steps,
-    heads * head_dim) and scales (batch, steps, 1). ValueError: more steps than the state is for.
+    (steps, head_dim / 2), empty for none; query_most ...: largest integers of queries, keys and the result.
+    The new keys and values go into the cache. Returns integers (batch, steps, heads * head_dim) and scales
+    (batch, steps, 1).
     """
     batch, steps, _ = f.shape
     _, kv_heads, capacity, dim = cache.keys.shape
     f = f.reshape(batch, steps, -1, dim)
     q, k, v = f[:, :, : -2 * kv_heads], f[:, :, -2 * kv_heads : -kv_heads], f[:, :, -kv_heads:]
     group = q.shape[2] // kv_heads
-    if steps > capacity - window + 1:
-        raise ValueError(f"the state was started for calls of at most {capacity - window + 1} positions, not {steps}")
     if q_gain is not None and k_gain is not None:
         q, k = norm_head(q, q_gain, eps), norm_head(k, k_gain, eps)
-    q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+    if len(cos):
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
 
     now = torch.arange(start, start + steps, device=f.device)
     for x, ring, ring_scale in ((k, cache.keys, cache.key_scale), (v, cache.values, cache.value_scale)):
-        x8, scale = quantise(x.transpose(1, 2))  # (batch, kv_heads, steps, .)
-        ring.index_copy_(2, now % capacity, x8)
+        whole, scale = quantise(x.transpose(1, 2), key_most if ring is cache.keys else QUANT)
+        ring.index_copy_(2, now % capacity, whole.to(ring.dtype))  # (batch, kv_heads, steps, .)
         ring_scale.index_copy_(2, now % capacity, scale[..., 0])
 
     slots, last = min(start + steps, capacity), start + steps - 1
@@ -179,20 +208,21 @@ def attention(
     keys, values = cache.keys[:, :, :slots].double(), cache.values[:, :, :slots].double()
     key_scale, value_scale = (s[:, :, None, None, :slots] for s in (cache.key_scale, cache.value_scale))
     # Head h reads key head h // group.
-    queries, query_scale = quantise(q.reshape(batch, steps, kv_heads, group, dim).transpose(1, 2))
+    queries, query_scale = quantise(q.reshape(batch, steps, kv_heads, group, dim).transpose(1, 2), query_most)
     dots = (queries.double().flatten(2, 3) @ keys.mT).reshape(batch, kv_heads, steps, group, slots)
     weights, factor = softmax(dots, query_scale * query_factor, key_scale, value_scale, unseen[:, None])
     mixed = (weights.double().flatten(2, 3) @ values).reshape(batch, kv_heads, steps, group, dim)
     out = mixed.float() * factor
-    return quantise(out.transpose(1, 2).reshape(batch, steps, -1))
+    return quantise(out.transpose(1, 2).reshape(batch, steps, -1), out_most)
 
 
-def gate(f: Tensor) -> tuple[Tensor, Tensor]:
-    """Multiply silu of the first half of f (..., 2 * inner) with the second; int8 and scales."""
-    g, up = f.chunk(2, dim=-1)
-    e = exp_integer(g.abs(), OUTPUT_ONE).float() * (1 / OUTPUT_ONE)
-    silu = torch.where(g > 0, g, g * e) / (e + 1.0)
-    return quantise(silu * up)
+def activate(f: Tensor, gelu: bool, gated: bool, most: float = QUANT) -> tuple[Tensor, Tensor]:
+    """Apply the activation to f, or to its first half (..., inner), times the second, if gated; integers and scales."""
+    g, up = f.chunk(2, dim=-1) if gated else (f, f)
+    v = ((g * g) * GELU_3 + GELU_1) * g if gelu else g
+    e = exp_integer(v.abs(), OUTPUT_ONE).float() * (1 / OUTPUT_ONE)
+    a = torch.where(v > 0, g, g * e) / (e + 1.0)
+    return quantise(a * up if gated else a, most)
 
 
 def frequencies(z: Tensor) -> Tensor:
@@ -219,6 +249,16 @@ def _padded(x: Tensor, rows: int) -> Tensor:
     return functional.pad(x, (0, -x.shape[1] % 8, 0, -x.shape[0] % rows))
 
 
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 class TorchEngine:
     """Evaluate an exact network on a torch device."""
 
@@ -229,56 +269,87 @@ class TorchEngine:
         self._product = PRODUCTS[product or best_product(device)]
         names = [*c.matrix_shapes(), "head"]
         self._prepared = {n: self._product.prepare(_padded(self._put(weights.matrix(n).values), 8)) for n in names}
-        self._scales = {n: self._put(weights.matrix(n).scale) for n in [*names, "embedding"]}
+        self._scales = {n: self._put(weights.matrix(n).scale) for n in [*names, *c.table_shapes()]}
         self._gains = {n: self._put(gain) for n, gain in weights.gains.items()}
-        self._embedding = self._put(weights.matrix("embedding").values)
+        self._biases = {n: self._put(bias) for n, bias in weights.biases.items()}
+        self._tables = {n: self._put(weights.matrix(n).values) for n in c.table_shapes()}
+        self._most = {name: float(c.largest(name)) for name in c.wide}
         self._query_factor = float(np.float32(1 / math.sqrt(c.head_dim)))
         self._rope = (torch.empty(0), torch.empty(0))
 
     def start(self, batch: int, steps: int) -> TorchState:
         """See Engine.start."""
         c = self.config
-        shape = (batch, c.num_key_value_heads, c.sliding_window + steps - 1)
+        shape = (batch, c.num_key_value_heads, c.capacity(steps))
         layers = []
-        for _ in range(c.num_hidden_layers):
-            keys, values = torch.zeros(2, *shape, c.head_dim, dtype=torch.int8, device=self.device)
+        for i in range(c.num_hidden_layers):
+            dtype = torch.int16 if f"layers.{i}.key" in c.wide else torch.int8
+            keys = torch.zeros(*shape, c.head_dim, dtype=dtype, device=self.device)
+            values = torch.zeros(*shape, c.head_dim, dtype=torch.int8, device=self.device)
             key_scale, value_scale = torch.zeros(2, *shape, dtype=torch.float32, device=self.device)
             layers.append(_Cache(keys, values, key_scale, value_scale))
-        return TorchState(0, layers)
+        return TorchState(steps, 0, layers)
 
     def forward(self, state: TorchState, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
         """See Engine.forward. The operations are too small to share: torch keeps to one thread meanwhile."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return self._forward(state, ids)
-        finally:
-            torch.set_num_threads(threads)
+        with _one_thread():
+            q = self._normalised("norm", self._hidden(state, ids), "head")
+            out = frequencies(self._multiply("head", *q))
+            return out.transpose(0, 1).contiguous().cpu().numpy().view(np.uint32)
 
-    def _forward(self, state: TorchState, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
+    def read(self, state: TorchState, ids: NDArray[np.int32]) -> None:
+        """See Engine.read."""
+        with _one_thread():
+            self._hidden(state, ids)
+
+    def _hidden(self, state: TorchState, ids: NDArray[np.int32]) -> Tensor:
+        """Read ids (batch, steps) and return the residual behind the last layer, (batch, steps, hidden)."""
         c, gains, eps = self.config, self._gains, self.config.rms_norm_eps
+        if ids.shape[1] > state.steps:
+            raise ValueError(f"the state was started for calls of at most {state.steps} steps, not {ids.shape[1]}")
+        check_context(c, state.position, ids.shape[1])
         start, state.position = state.position, state.position + ids.shape[1]
         cos, sin = self._rope_between(start, state.position)
         ids_here = torch.tensor(ids, dtype=torch.int64, device=self.device)
-        x = embed(ids_here, self._embedding, self._scales["embedding"])  # (batch, steps, hidden)
+        x = embed(ids_here, self._tables["embedding"], self._scales["embedding"])
+        if "positions" in self._tables:
+            now = torch.arange(start, state.position, device=self.device)
+            x = x + embed(now, self._tables["positions"], self._scales["positions"])
         for i, cache in enumerate(state.layers):
             layer = f"layers.{i}."
-            f = self._multiply(layer + "qkv", *norm_quantise(x, gains[layer + "attention_norm"], eps))
+            f = self._multiply(layer + "qkv", *self._normalised(layer + "attention_norm", x, layer + "qkv"))
             heads = attention(
                 f, gains.get(layer + "q_norm"), gains.get(layer + "k_norm"), eps, self._query_factor,
                 cos, sin, c.sliding_window, start, cache,
+                *(self._most.get(layer + name, QUANT) for name in ("query", "key", "out")),
             )  # fmt: skip
             x = x + self._multiply(layer + "out", *heads)
-            f = self._multiply(layer + "gate_up", *norm_quantise(x, gains[layer + "mlp_norm"], eps))
-            x = x + self._multiply(layer + "down", *gate(f))
-        out = frequencies(self._multiply("head", *norm_quantise(x, gains["norm"], eps)))
-        return out.transpose(0, 1).contiguous().cpu().numpy().view(np.uint32)
+            f = self._multiply(layer + "gate_up", *self._normalised(layer + "mlp_norm", x, layer + "gate_up"))
+            inner = activate(f, c.hidden_act == "gelu_tanh", c.gated, self._most.get(layer + "down", QUANT))
+            x = x + self._multiply(layer + "down", *inner)
+        return x
+
+    def _normalised(self, norm: str, x: Tensor, product: str) -> tuple[Tensor, Tensor]:
+        """Return x behind a norm as the left factor of a product."""
+        most = self._most.get(product, QUANT)
+        return norm_quantise(x, self._gains[norm], self._biases.get(norm), self.config.rms_norm_eps, most)
 
     def _multiply(self, name: str, q: Tensor, scale: Tensor) -> Tensor:
-        """Return the float32 product of q (batch, steps, inputs) int8 and scale (batch, steps, 1) with a matrix."""
-        weight_scale = self._scales[name]
-        y = self._product.multiply(_padded(q.flatten(0, 1), 1), self._prepared[name])[:, : len(weight_scale)]
-        return y.reshape(*q.shape[:2], -1).float() * (scale * weight_scale)
+        """Return the float32 product of q (batch, steps, inputs) and scale (batch, steps, 1) with a matrix, plus bias.
+
+        A left factor of more than 8 bits is 128 times a high part plus a low one.
+        """
+        weight_scale, prepared, bias = self._scales[name], self._prepared[name], self._biases.get(name)
+        rows = _padded(q.flatten(0, 1), 1)
+        if q.dtype == torch.int8:
+            y = self._product.multiply(rows, prepared)
+        else:
+            high = (rows + 64) >> 7
+            low = rows - (high << 7)
+            parts = [self._product.multiply(part.to(torch.int8), prepared) for part in (high, low)]
+            y = (parts[0] << 7) + parts[1]
+        f = y[:, : len(weight_scale)].reshape(*q.shape[:2], -1).float() * (scale * weight_scale)
+        return f if bias is None else f + bias
 
     def _put(self, x: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(x).to(self.device)
@@ -287,6 +358,6 @@ class TorchEngine:
         """Return cos and sin of the positions, (positions, head_dim / 2)."""
         if stop > len(self._rope[0]):
             c, size = self.config, max(stop, 256, 2 * len(self._rope[0]))
-            cos, sin = arithmetic.rope_tables(c.head_dim, c.rope_theta, size)
+            cos, sin = rope_tables(c, size)
             self._rope = self._put(cos), self._put(sin)
         return self._rope[0][start:stop], self._rope[1][start:stop]

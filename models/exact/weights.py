@@ -14,7 +14,7 @@ from lmzip.models.exact.arithmetic import WEIGHT_MAX
 from lmzip.models.exact.config import NetworkConfig
 
 # No trained network comes near; within them no float32 of the evaluation can overflow.
-SCALE_LIMIT, GAIN_LIMIT = 1.0, 1024.0
+SCALE_LIMIT, GAIN_LIMIT, BIAS_LIMIT = 1.0, 1024.0, 65536.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,16 +34,16 @@ class Matrix:
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-    """Every number of a network. `matrices` has `embedding` and config.matrix_shapes()."""
+    """Every number of a network. `matrices` has config.table_shapes() and config.matrix_shapes()."""
 
     config: NetworkConfig
     matrices: dict[str, Matrix]
     gains: dict[str, NDArray[np.float32]]
+    biases: dict[str, NDArray[np.float32]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         c = self.config
-        shapes = {"embedding": (c.vocab_size + 2, c.hidden_size), **c.matrix_shapes()}
-        for name, shape in shapes.items():
+        for name, shape in {**c.table_shapes(), **c.matrix_shapes()}.items():
             matrix = self.matrices.get(name)
             if matrix is None or matrix.values.shape != shape or matrix.scale.shape != shape[:1]:
                 raise ValueError(f"weights: {name} is missing or not of shape {shape}")
@@ -53,12 +53,16 @@ class Weights:
                 raise ValueError(f"weights: {name} goes beyond 7 bits")
             if not ((matrix.scale >= 0) & (matrix.scale <= SCALE_LIMIT)).all():
                 raise ValueError(f"weights: {name} has a scale that is not in [0, {SCALE_LIMIT}]")
-        for name, length in self.gain_lengths(c).items():
-            gain = self.gains.get(name)
-            if gain is None or gain.shape != (length,) or gain.dtype != np.float32:
-                raise ValueError(f"weights: {name} is missing or not {length} float32")
-            if not (np.abs(gain) <= GAIN_LIMIT).all():
-                raise ValueError(f"weights: {name} has a gain beyond {GAIN_LIMIT}")
+        for what, vectors, lengths, limit in (
+            ("gain", self.gains, self.gain_lengths(c), GAIN_LIMIT),
+            ("bias", self.biases, self.bias_lengths(c), BIAS_LIMIT),
+        ):
+            for name, length in lengths.items():
+                vector = vectors.get(name)
+                if vector is None or vector.shape != (length,) or vector.dtype != np.float32:
+                    raise ValueError(f"weights: {name} is missing or not {length} float32 ({what})")
+                if not (np.abs(vector) <= limit).all():
+                    raise ValueError(f"weights: {name} has a {what} beyond {limit}")
 
     @staticmethod
     def gain_lengths(c: NetworkConfig) -> dict[str, int]:
@@ -72,6 +76,14 @@ class Weights:
                 lengths[f"layers.{i}.k_norm"] = c.head_dim
         return lengths
 
+    @classmethod
+    def bias_lengths(cls, c: NetworkConfig) -> dict[str, int]:
+        """Name to length of every bias, of layer norms and of projections."""
+        lengths = cls.gain_lengths(c) if c.norm == "layer" else {}
+        shapes = c.matrix_shapes()
+        names = [f"layers.{i}.{name}" for i in range(c.num_hidden_layers) for name in c.biases]
+        return lengths | {name: shapes[name][0] for name in names}
+
     def matrix(self, name: str) -> Matrix:
         """Return a matrix; a tied head is the embedding without the marks."""
         if name == "head" and self.config.tie_word_embeddings:
@@ -81,14 +93,16 @@ class Weights:
 
     @classmethod
     def from_float(cls, config: NetworkConfig, tensors: dict[str, NDArray[np.float32]]) -> Weights:
-        """Round the float tensors named `<name>.weight` of a trained network."""
+        """Round the float tensors named `<name>.weight` and `<name>.bias` of a trained network."""
         gains = {name: tensors[f"{name}.weight"].astype(np.float32) for name in cls.gain_lengths(config)}
-        names = ["embedding", *config.matrix_shapes()]
-        return cls(config, {name: Matrix.rounded(tensors[f"{name}.weight"]) for name in names}, gains)
+        biases = {name: tensors[f"{name}.bias"].astype(np.float32) for name in cls.bias_lengths(config)}
+        names = [*config.table_shapes(), *config.matrix_shapes()]
+        return cls(config, {name: Matrix.rounded(tensors[f"{name}.weight"]) for name in names}, gains, biases)
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file."""
         tensors: dict[str, np.ndarray] = {f"{name}.gain": gain for name, gain in self.gains.items()}
+        tensors |= {f"{name}.bias": bias for name, bias in self.biases.items()}
         for name, matrix in self.matrices.items():
             tensors[f"{name}.values"], tensors[f"{name}.scale"] = matrix.values, matrix.scale
         save_file({name: np.ascontiguousarray(t) for name, t in sorted(tensors.items())}, str(path))
@@ -105,4 +119,5 @@ class Weights:
         if values.keys() != scales.keys():
             raise ValueError(f"weights: {path}: values and scales do not pair up")
         gains = {n.removesuffix(".gain"): t for n, t in tensors.items() if n.endswith(".gain")}
-        return cls(config, {n: Matrix(v, scales[n]) for n, v in values.items()}, gains)
+        biases = {n.removesuffix(".bias"): t for n, t in tensors.items() if n.endswith(".bias")}
+        return cls(config, {n: Matrix(v, scales[n]) for n, v in values.items()}, gains, biases)

@@ -51,6 +51,7 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
         "good-ensemble-windows": ("20 windows, rANS", _in_small_windows(prose), prose),
         "good-adaptive": ("records of 15 bytes, no network", lmzip.compress(rows, 3), rows),
         "good-adaptive-lean": ("prose, few contexts, no network", lmzip.compress(prose, 1), prose),
+        "good-rank": ("prose, ranks, two windows", lmzip.compress(prose, 4, method="rank"), prose),
         "good-frames": ("three frames, the second one empty", packed + lmzip.compress(b"") + packed, prose + prose),
         "good-skippable": ("a record of an unknown type above 0x40 before the block", with_skippable, noise),
         "bad-truncated": ("the footer is cut off", packed[:-8], "TruncatedError"),

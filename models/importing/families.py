@@ -1,0 +1,193 @@
+"""What the families of networks look like: Hugging Face's `config.json` and names of tensors, in our words.
+
+Nothing here depends on an installed version of transformers: what a `config.json` leaves out has the value
+that its family's first release gave it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from lmzip.models.exact.arithmetic import WINDOW_LIMIT, Scaling
+from lmzip.models.exact.config import NetworkConfig
+
+REREAD_SHARE = 4  # a full context is read again from its last fourth on
+
+Values = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Names:
+    """Where a family keeps its tensors: names without `.weight` and `.bias`, in a layer behind `layers.`."""
+
+    prefixes: tuple[str, ...]  # one of them stands before all names but the head's
+    layer: str  # such as `layers.{}.`
+    matrices: dict[str, tuple[str, ...]]  # ours to those whose rows are joined
+    norms: dict[str, str]
+    embedding: str
+    norm: str
+    positions: str = ""
+    transposed: bool = False  # matrices of layers are (inputs, outputs)
+
+
+_LLAMA = Names(
+    prefixes=("model.",),
+    layer="layers.{}.",
+    matrices={
+        "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+        "out": ("self_attn.o_proj",),
+        "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+        "down": ("mlp.down_proj",),
+    },
+    norms={
+        "attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm",
+        "q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm",
+    },
+    embedding="embed_tokens",
+    norm="norm",
+)  # fmt: skip
+_GPT2 = Names(
+    prefixes=("transformer.", ""),
+    layer="h.{}.",
+    matrices={"qkv": ("attn.c_attn",), "out": ("attn.c_proj",), "gate_up": ("mlp.c_fc",), "down": ("mlp.c_proj",)},
+    norms={"attention_norm": "ln_1", "mlp_norm": "ln_2"},
+    embedding="wte",
+    norm="ln_f",
+    positions="wpe",
+    transposed=True,
+)
+
+
+def _llama(c: Values, **changes: Any) -> Values:
+    """Return the fields of a network of Llama's kind."""
+    heads = c["num_attention_heads"]
+    theta, scaling = _rope(c)
+    biases = {"attention_bias": ("qkv", "out"), "mlp_bias": ("gate_up", "down")}
+    fields = {
+        "hidden_size": c["hidden_size"],
+        "intermediate_size": c["intermediate_size"],
+        "num_hidden_layers": c["num_hidden_layers"],
+        "num_attention_heads": heads,
+        "num_key_value_heads": c.get("num_key_value_heads") or heads,
+        "head_dim": c.get("head_dim") or c["hidden_size"] // heads,
+        "hidden_act": _activation(c.get("hidden_act", "silu")),
+        "rms_norm_eps": c.get("rms_norm_eps", 1e-6),
+        "rope_theta": theta,
+        "rope_scaling": scaling,
+        "tie_word_embeddings": c.get("tie_word_embeddings", False),
+        "biases": tuple(name for key, names in biases.items() if c.get(key) for name in names),
+        "context": c.get("max_position_embeddings", 2048),
+    }
+    return fields | changes
+
+
+def _mistral(c: Values) -> Values:
+    fields = _llama(c | {"num_key_value_heads": c.get("num_key_value_heads", 8)})
+    return fields | {"sliding_window": c.get("sliding_window", 4096)}
+
+
+def _qwen2(c: Values) -> Values:
+    return _llama(c, biases=("qkv",), sliding_window=_qwen_window(c))
+
+
+def _qwen3(c: Values) -> Values:
+    return _llama(c | {"head_dim": c.get("head_dim", 128)}, qk_norm=True, sliding_window=_qwen_window(c))
+
+
+def _qwen_window(c: Values) -> int | None:
+    """Return the sliding window of all layers; None: there is none."""
+    if not c.get("use_sliding_window"):
+        return None
+    kinds = set(c.get("layer_types") or ["sliding_attention" if c.get("max_window_layers") == 0 else "mixed"])
+    if kinds == {"full_attention"}:
+        return None
+    if kinds != {"sliding_attention"}:
+        raise ValueError("layers with and without a sliding window (use_sliding_window) are not supported")
+    return c.get("sliding_window")
+
+
+def _gpt2(c: Values) -> Values:
+    if c.get("scale_attn_by_inverse_layer_idx") or not c.get("scale_attn_weights", True):
+        raise ValueError("this scaling of attention is not supported (scale_attn_by_inverse_layer_idx)")
+    heads = c["n_head"]
+    return {
+        "hidden_size": c["n_embd"],
+        "intermediate_size": c.get("n_inner") or 4 * c["n_embd"],
+        "num_hidden_layers": c["n_layer"],
+        "num_attention_heads": heads,
+        "num_key_value_heads": heads,
+        "head_dim": c["n_embd"] // heads,
+        "hidden_act": _activation(c.get("activation_function", "gelu_new")),
+        "gated": False,
+        "norm": "layer",
+        "positions": "learned",
+        "rms_norm_eps": c.get("layer_norm_epsilon", 1e-5),
+        "tie_word_embeddings": c.get("tie_word_embeddings", True),
+        "biases": ("qkv", "out", "gate_up", "down"),
+        "context": c.get("n_positions", 1024),
+    }
+
+
+# model_type of config.json: how its values and its tensors are read.
+FAMILIES: dict[str, tuple[Callable[[Values], Values], Names]] = {
+    "llama": (_llama, _LLAMA),
+    "mistral": (_mistral, _LLAMA),
+    "qwen2": (_qwen2, _LLAMA),
+    "qwen3": (_qwen3, _LLAMA),
+    "gpt2": (_gpt2, _GPT2),
+}
+
+
+def read_config(values: Values, context: int | None = None) -> tuple[NetworkConfig, Names]:
+    """Turn a `config.json` into the network's shape and the names of its tensors.
+
+    context: positions to use, at most; the network's own number and WINDOW_LIMIT bound it. vocab_size stays what
+    `values` says. Raises ValueError where an exact network cannot do the same.
+    """
+    kind = values.get("model_type")
+    if kind not in FAMILIES:
+        raise ValueError(
+            f"the architecture {kind!r} is not one of those that are evaluated exactly: {', '.join(FAMILIES)}"
+        )
+    if values.get("quantization_config"):
+        raise ValueError("the weights are quantised already; take the model they were made from")
+    read, names = FAMILIES[kind]
+    try:
+        fields = read(values)
+        positions = min(fields.pop("context"), WINDOW_LIMIT, context or WINDOW_LIMIT)
+        window = min(fields.pop("sliding_window", None) or positions, positions)
+        config = NetworkConfig(
+            vocab_size=values["vocab_size"], sliding_window=window, context=positions,
+            reread=positions // REREAD_SHARE, **fields,
+        )  # fmt: skip
+    except KeyError as error:
+        raise ValueError(f"config.json lacks {error}") from error
+    except TypeError as error:
+        raise ValueError(f"config.json: {error}") from error
+    return config, names
+
+
+def _activation(name: str) -> str:
+    known = {"silu": "silu", "swish": "silu", "gelu_new": "gelu_tanh", "gelu_pytorch_tanh": "gelu_tanh"}
+    if name not in known:
+        raise ValueError(f"the activation {name!r} is not one of {', '.join(known)}")
+    return known[name]
+
+
+def _rope(c: Values) -> tuple[float, Scaling]:
+    """Return theta and scaling, from `rope_parameters` or the older `rope_theta` and `rope_scaling`."""
+    values = c.get("rope_parameters") or {"rope_theta": c.get("rope_theta", 10000.0), **(c.get("rope_scaling") or {})}
+    theta = float(values.get("rope_theta", 10000.0))
+    kind = values.get("rope_type", values.get("type", "default"))
+    if c.get("partial_rotary_factor", values.get("partial_rotary_factor", 1)) != 1:
+        raise ValueError("rotary embeddings of parts of a head are not supported (partial_rotary_factor)")
+    if kind == "default":
+        return theta, ()
+    if kind == "linear":
+        return theta, ("linear", float(values["factor"]))
+    if kind == "llama3":
+        keys = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+        return theta, ("llama3", *(float(values[key]) for key in keys))
+    raise ValueError(f"rotary embeddings scaled by {kind!r} are not supported: only default, linear and llama3")

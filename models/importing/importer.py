@@ -1,0 +1,232 @@
+"""From a Hugging Face model to an exact model's folder: the same bytes on every import and machine.
+
+Nothing that decides a byte depends on the order of float operations: weights are rounded one by one with the
+largest of their row, and which products get wide activations is decided by code lengths in integers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmzip.models.bundle import fingerprint
+from lmzip.models.exact import arithmetic
+from lmzip.models.exact.backends import make_engine
+from lmzip.models.exact.config import NetworkConfig
+from lmzip.models.exact.weights import Matrix, Weights
+from lmzip.models.imported import ImportedTokenizer
+from lmzip.models.importing.compare import UNIT, code_length, cut_windows, parent_bits
+from lmzip.models.importing.families import Names, read_config
+from lmzip.models.importing.source import Source
+from lmzip.models.importing.vocabulary import Vocabulary, convert
+from lmzip.models.memory import require_memory
+
+LENGTH = 512  # symbols of a window of the calibration
+CHOICE_WINDOWS, REPORT_WINDOWS = 4, 8
+LOSS_SHARE = 1000  # one part in so many of the code length may go to 8-bit activations
+
+Notify = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What an import made.
+
+    exact, parent: bits per byte of the calibration text, by the exact network and the float one (None: transformers is
+    not installed); calibration_bytes: how much of it was coded; wide: products with wide activations, of `products`.
+    """
+
+    id: str
+    sha256: str
+    parameters: int
+    symbols: int
+    added: int
+    context: int
+    exact: float
+    parent: float | None
+    calibration_bytes: int
+    wide: int
+    products: int
+
+    @property
+    def loss(self) -> float | None:
+        """Return how much longer the exact network's code is, as a share; None where the parent's is not known."""
+        return None if self.parent is None else self.exact / self.parent - 1
+
+
+def import_model(
+    source: Source, out: Path, calibration: bytes, *, context: int | None = None, model_id: str | None = None,
+    notify: Notify = lambda message: None,
+) -> Report:  # fmt: skip
+    """Make an exact model of a source and write its folder, which must not exist.
+
+    calibration: text that decides which products get wide activations, and that the report is about. context:
+    positions to use at most. Raises ValueError where the model cannot be made exact and MemoryError where there is
+    too little memory for it.
+    """
+    if out.exists():
+        raise ValueError(f"{out} exists already")
+    config, names = read_config(source.config, context)
+    vocabulary = convert(source.tokenizer)
+    tokenizer = ImportedTokenizer(vocabulary.values)
+    rows = config.vocab_size
+    if max(vocabulary.ids) >= rows:
+        raise ValueError(f"the tokenizer has the id {max(vocabulary.ids)}, the network {rows} of them")
+    start = start_id(source.config, source.tokenizer, vocabulary)
+    if not 0 <= start < rows:
+        raise ValueError(f"the beginning of a text has the id {start}, the network {rows} of them")
+    config = dataclasses.replace(config, vocab_size=len(tokenizer))
+    size = sum(r * c for r, c in (*config.table_shapes().values(), *config.matrix_shapes().values()))
+    # Twice in bytes, rounded and in panels, and the largest matrix in float32, a few times over.
+    require_memory(2 * size + 12 * rows * config.hidden_size, "importing this model", "A smaller model needs less.")
+    weights = round_weights(source, names, config, vocabulary, start)
+
+    symbols = tokenizer.encode(calibration)
+    if not len(symbols):
+        raise ValueError("the calibration text is empty")
+    weights = choose_wide(weights, cut_windows(symbols, min(LENGTH, config.context), CHOICE_WINDOWS), notify)
+    windows = cut_windows(symbols, min(LENGTH, config.context), REPORT_WINDOWS)
+    size_coded = sum(len(tokenizer.decode(window)) for window in windows)
+    exact = code_length(make_engine(weights)[1], windows) / UNIT / size_coded
+    notify("measuring the float network")
+    parent = parent_bits(source.folder, np.array(vocabulary.ids)[windows], start)
+    report = Report(
+        model_id or source.id, "", size, len(tokenizer), vocabulary.added, config.context, exact,
+        None if parent is None else parent / size_coded, size_coded, len(weights.config.wide),
+        len(config.product_names()),
+    )  # fmt: skip
+    return _write(out, report, weights, vocabulary, source)
+
+
+def start_id(config: dict[str, Any], tokenizer: dict[str, Any], vocabulary: Vocabulary) -> int:
+    """Return the id whose row the marks have: beginning of text, end of text, or the first special one."""
+    for key in ("bos_token_id", "eos_token_id"):
+        value = config.get(key)
+        value = value[0] if isinstance(value, list) and value else value
+        if isinstance(value, int):
+            return value
+    special = [token["id"] for token in tokenizer.get("added_tokens") or []]
+    return min(special, default=min(vocabulary.ids))
+
+
+def round_weights(source: Source, names: Names, config: NetworkConfig, vocabulary: Vocabulary, start: int) -> Weights:
+    """Round the float weights: rows of symbols in their order, then the two marks'.
+
+    start: the id whose row both marks have.
+    """
+    prefix, ids = source.prefix(names), np.array(vocabulary.ids)
+
+    def joined(layer: str, parts: tuple[str, ...], ending: str) -> NDArray[np.float32]:
+        tensors = [source.tensor(f"{prefix}{layer}{part}.{ending}") for part in parts]
+        if names.transposed and ending == "weight":
+            tensors = [tensor.T for tensor in tensors]
+        return np.ascontiguousarray(np.concatenate(tensors))
+
+    matrices, gains, biases = {}, {}, {}
+    embedding = source.tensor(f"{prefix}{names.embedding}.weight")
+    matrices["embedding"] = Matrix.rounded(embedding[np.concatenate((ids, [start, start]))])
+    if config.positions == "learned":
+        matrices["positions"] = Matrix.rounded(source.tensor(f"{prefix}{names.positions}.weight")[: config.context])
+    if not config.tie_word_embeddings:
+        matrices["head"] = Matrix.rounded(source.tensor("lm_head.weight")[ids])
+    del embedding
+    for i in range(config.num_hidden_layers):
+        layer = names.layer.format(i)
+        for name, parts in names.matrices.items():
+            matrices[f"layers.{i}.{name}"] = Matrix.rounded(joined(layer, parts, "weight"))
+            if name in config.biases:
+                biases[f"layers.{i}.{name}"] = joined(layer, parts, "bias")
+    for name in Weights.gain_lengths(config):
+        kind = name.rpartition(".")[2]
+        layer = names.layer.format(name.split(".")[1]) if name.startswith("layers.") else ""
+        norm = (names.norms[kind] if layer else names.norm,)
+        gains[name] = joined(layer, norm, "weight")
+        if config.norm == "layer":
+            biases[name] = joined(layer, norm, "bias")
+    try:
+        return Weights(config, matrices, gains, biases)
+    except ValueError as error:
+        raise ValueError(f"the network cannot be rounded: {error}") from error
+
+
+def choose_wide(weights: Weights, windows: NDArray[np.int32], notify: Notify) -> Weights:
+    """Return the weights with as few wide products as the code length of windows allows.
+
+    All of them narrow must cost no more than one part in LOSS_SHARE over all of them wide; where they do, halves are
+    tried, and halves of halves.
+    """
+    config = weights.config
+    # Outliers are of a kind and in neighbouring layers, so these stand together.
+    names = sorted(config.product_names(), key=lambda name: name.rpartition(".")[2])
+
+    def wide(chosen: set[str]) -> Weights:
+        ordered = tuple(name for name in config.product_names() if name in chosen)
+        return dataclasses.replace(weights, config=dataclasses.replace(config, wide=ordered))
+
+    def length(chosen: set[str]) -> int:
+        return code_length(make_engine(wide(chosen), notify=notify)[1], windows)
+
+    chosen = set(names)
+    most = length(chosen)
+    most += most // LOSS_SHARE
+    todo = [names]
+    while todo:
+        group = todo.pop()
+        notify(f"trying 8-bit activations in {len(group)} of {len(names)} products")
+        if length(chosen - set(group)) <= most:
+            chosen -= set(group)
+        elif len(group) > 1:
+            middle = len(group) // 2
+            todo += [group[middle:], group[:middle]]
+    return wide(chosen)
+
+
+def _write(out: Path, report: Report, weights: Weights, vocabulary: Vocabulary, source: Source) -> Report:
+    """Write the folder under another name first, so that a whole one appears or none."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        network = json.loads(weights.config.to_json())
+        description = {"id": report.id, "profile": arithmetic.PROFILE, "network": network}
+        (folder / "config.json").write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(vocabulary.values, sort_keys=True, separators=(",", ":"))
+        (folder / "tokenizer.json").write_text(text, encoding="utf-8")
+        weights.save(folder / "weights.safetensors")
+        report = dataclasses.replace(report, sha256=fingerprint(folder).hex())
+        (folder / "README.md").write_text(_card(report, source), encoding="utf-8")
+        folder.chmod(0o755)
+        os.replace(folder, out)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return report
+
+
+def _card(report: Report, source: Source) -> str:
+    """Return the model card."""
+    made_from = source.name or f"a folder with a model of the type {source.config.get('model_type')}"
+    parent = "not measured" if report.parent is None else f"{report.parent:.4f}"
+    loss = "" if report.loss is None else f" ({report.loss:+.2%})"
+    bits = f"float parent {parent}, exact {report.exact:.4f}{loss}"
+    return f"""# Model card: {report.id}
+
+Made by `lmzip models import` from {made_from}. The licence of that model holds for this one.
+
+| | |
+|---|---|
+| sha256 | `{report.sha256}` |
+| weights | {report.parameters:,}; 7-bit integers with a scale a row |
+| symbols | {report.symbols:,}, {report.added} of them bytes that the original does not know |
+| context | {report.context} symbols |
+| wide activations | in {report.wide} of {report.products} products |
+| bits per byte of the calibration text ({report.calibration_bytes:,} bytes) | {bits} |
+"""
