@@ -263,6 +263,7 @@ def _attend(
     steps = y.shape[0]
     kv_heads, capacity = key_scale.shape
     parts, half = keys.shape[0], keys.shape[3]
+    piece = 2 * values.shape[3]  # slots whose weighted values are added up in 32 bits
     dim = 2 * half
     heads = len(weight_scale) // dim - 2 * kv_heads
     group = heads // kv_heads
@@ -298,7 +299,7 @@ def _attend(
                 keys[0, g, panel, i, lane + 1] = rounded[2 * i + 1]
             value_scale[g, slot] = _quantise(f[heads + kv_heads + g], QUANT, rounded)
             for i in range(dim):
-                values[g, i // LANES, slot // 2, 2 * (i % LANES) + slot % 2] = rounded[i]
+                values[g, slot // piece, i // LANES, slot % piece // 2, 2 * (i % LANES) + slot % 2] = rounded[i]
 
     slots = len(written)
     together = min(max(1, ATTEND_ROWS // group), steps)  # steps whose products are one, to fill the tiles
@@ -307,9 +308,12 @@ def _attend(
     high_dots = np.empty((rows, slots if parts == 2 else 0), i32)
     z = np.empty(slots, f32)
     share = np.empty(slots, f32)
-    weights = np.empty((rows, slots), i16)
+    pieces = -(-slots // piece)
+    weights = np.zeros((pieces, rows, min(slots, piece)), i16)
+    long_weights = np.empty((group, slots if pieces > 1 else 0), i16)
     factor = np.empty(rows, f32)
-    mixed = _sums(rows, values[0])
+    mixed = _sums(rows, values[0, 0])
+    total = np.zeros((rows, dim if pieces > 1 else 0), i64)
     out = np.empty((together, kv_heads, group, dim), f32)
     for first in range(0, steps, together):
         count = min(together, steps - first)
@@ -326,12 +330,28 @@ def _attend(
                 a, b = t * group, (t + 1) * group
                 _softmax(
                     dots[a:b], query_scale[g, first * group + a : first * group + b], key_scale[g], value_scale[g],
-                    written, start + first + t, window, z, share, weights[a:b], factor[a:b],
+                    written, start + first + t, window, z, share, long_weights if pieces > 1 else weights[0, a:b],
+                    factor[a:b],
                 )  # fmt: skip
-            product(weights[:rows], values[g], mixed[:rows])
-            for h in range(rows):
-                for i in range(dim):
-                    out[h // group, g, h % group, i] = f32(mixed[h, i]) * factor[h]
+                if pieces > 1:
+                    for h in range(group):
+                        for s in range(slots):
+                            weights[s // piece, a + h, s % piece] = long_weights[h, s]
+            if pieces == 1:
+                product(weights[0, :rows], values[g, 0], mixed[:rows])
+                for h in range(rows):
+                    for i in range(dim):
+                        out[h // group, g, h % group, i] = f32(mixed[h, i]) * factor[h]
+            else:
+                total[:] = 0
+                for p in range(pieces):
+                    product(weights[p, :rows], values[g, p], mixed[:rows])
+                    for h in range(rows):
+                        for i in range(dim):
+                            total[h, i] += i64(mixed[h, i])
+                for h in range(rows):
+                    for i in range(dim):
+                        out[h // group, g, h % group, i] = f32(total[h, i]) * factor[h]
         for t in range(count):
             scale_out[first + t] = _quantise(out[t].reshape(-1), out_most, q_out[first + t])
 
@@ -346,8 +366,8 @@ def attention(x, norm, qkv, heads, out, cos, sin, start, window, keys, values, k
     start: position of the first new step; window: positions seen.
     keys: (batch, parts, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES) int8, panels whose columns are slots, in
     one part or in two, the second of which counts 128 times;
-    values: (batch, kv_heads, panels, capacity / 2, 2 * LANES) int8, panels whose columns are the dimensions of
-    a head; key_scale, value_scale: (batch, kv_heads, capacity). Position p goes to slot p % capacity.
+    values: (batch, kv_heads, pieces, panels, slots of a piece / 2, 2 * LANES) int8, panels whose columns are the
+    dimensions of a head; key_scale, value_scale: (batch, kv_heads, capacity). Position p goes to slot p % capacity.
     """
     qkv_panels, qkv_scale, qkv_bias, qkv_most = qkv
     q_gain, k_gain, query_most, key_most = heads
