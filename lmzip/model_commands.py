@@ -152,7 +152,7 @@ def verify_model(model: str, as_json: bool) -> int:
     "--calibration", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
     help="Text to tune and measure with [prose and documentation].",
 )  # fmt: skip
-@click.option("--context", type=click.IntRange(2), metavar="N", help="Symbols that a window remembers, at most.")
+@click.option("--context", type=click.IntRange(2), metavar="N", help="Symbols that a window remembers [1024].")
 @click.option("--id", "model_id", metavar="ID", help="Name that files record [the hub's, or the family and a hash].")
 @json_option
 def import_command(

@@ -108,6 +108,7 @@ FAMILIES: dict[str, tuple[Any, Any, str]] = {
 
 def train(model: PreTrainedModel, tokenizer: Tokenizer, steps: int) -> None:
     """Train for some steps on PROSE."""
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)  # two would wait for each other most of the time
     ids = torch.tensor(tokenizer.encode(PROSE, add_special_tokens=False).ids)
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.0)
@@ -121,6 +122,7 @@ def train(model: PreTrainedModel, tokenizer: Tokenizer, steps: int) -> None:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    torch.set_num_threads(threads)
     model.eval()
 
 

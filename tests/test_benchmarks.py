@@ -187,3 +187,12 @@ def test_compare_fails_where_a_file_does_not_come_back(tmp_path: Path) -> None:
     run = CliRunner().invoke(script("compare").main, [str(tmp_path / "old.csv"), str(tmp_path / "new.csv")])
     assert run.exit_code == 1
     assert "  a: FAILED" in run.output.splitlines()
+
+
+def test_imported_shapes_are_timed_against_transformers(capsys: pytest.CaptureFixture[str]) -> None:
+    script("imported").main(["tiny", "--windows", "1", "2", "--depth", "64", "--repeats", "1"])
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [(row["windows"], row["call"]) for row in result["rates"]] == [
+        (1, "step"), (1, "prefill"), (2, "step"), (2, "prefill"),
+    ]  # fmt: skip
+    assert all(row["lmzip"] > 0 and row["float32"] > 0 for row in result["rates"])

@@ -260,3 +260,30 @@ def test_bad_biases_are_named() -> None:
     for bias, message in ((np.full(64, np.inf, np.float32), "has a bias beyond"), (np.ones(64), "not 64 float32")):
         with pytest.raises(ValueError, match=rf"layers\.1\.out .*{message}"):
             Weights(GPT, weights.matrices, weights.gains, weights.biases | {"layers.1.out": bias})
+
+
+def test_windows_of_thousands_of_positions() -> None:
+    config = dataclasses.replace(
+        GPT, num_hidden_layers=1, positions="rope", context=2500, sliding_window=2500, reread=100, wide=ALL[2:3]
+    )
+    weights = make_weights(config, 0)
+    ids = make_ids(config, 1, 2600)
+    cpu, other = RereadingEngine(CPUEngine(weights)), RereadingEngine(TorchEngine(weights, "cpu"))
+    rows = evaluate(cpu, ids, 200)
+    assert np.array_equal(rows, evaluate(other, ids, 130))
+    ids[0, :300] = ids[0, 300:600]
+    changed = (evaluate(cpu, ids, 200) != rows).any(axis=(1, 2))
+    assert changed[2400:2500].any() and not changed[2500:].any()
+
+
+def test_the_largest_sums_of_long_windows() -> None:
+    config = dataclasses.replace(
+        GPT, num_hidden_layers=1, positions="rope", context=3000, sliding_window=3000, biases=("qkv",)
+    )
+    weights = make_weights(config, 0)
+    # Every key gets the same weight, and all values are the largest there are.
+    weights.matrices["layers.0.qkv"].values[:] = 0
+    weights.biases["layers.0.qkv"][:] = np.where(np.arange(config.qkv_rows) < 96, 0.0, 5.0)
+    ids = make_ids(config, 1, 3000)
+    cpu, other = CPUEngine(weights), TorchEngine(weights, "cpu")
+    assert np.array_equal(evaluate(cpu, ids, 250), evaluate(other, ids, 250))

@@ -46,11 +46,12 @@ EXP2_C1 = np.float32(-11627876 / 2**24)
 EXP2_C2 = np.float32(4018658 / 2**24)
 EXP2_C3 = np.float32(-895044 / 2**24)
 EXP2_C4 = np.float32(115699 / 2**24)
-ATTENTION_ONE = np.float32(1 << 14)  # times ACTIVATION_MAX times 1024 keys stays under 2**31
+ATTENTION_ONE = np.float32(1 << 14)  # times ACTIVATION_MAX times ATTENTION_KEYS stays under 2**31
+ATTENTION_KEYS = 1024
 OUTPUT_ONE = np.float32(1 << 24)
 EXP2_LAST = np.float32(31)  # largest shift; exp(-x) is 0 long before
 
-WINDOW_LIMIT = 1024  # keys a query may see; see ATTENTION_ONE
+WINDOW_LIMIT = 1 << 13  # keys a query may see: their weights' sum stays under 2**31
 
 # gelu_tanh(x) = x * sigmoid(x * (GELU_1 + GELU_3 * x * x)): 2 * sqrt(2 / pi), and that times 0.044715.
 GELU_1 = np.float32(13386282 / 2**23)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.models.exact import kernels
+from lmzip.models.exact.arithmetic import ATTENTION_KEYS
 from lmzip.models.exact.engine import check_context, rope_tables
 from lmzip.models.exact.panels import LANES, pack, pack_bytes, padded
 from lmzip.models.exact.weights import Weights
@@ -29,7 +30,7 @@ class _Cache:
     keys: NDArray[
         np.int8
     ]  # (batch, 1 or 2, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES), wide ones in two parts
-    values: NDArray[np.int8]  # (batch, kv_heads, padded head_dim / LANES, capacity / 2, 2 * LANES)
+    values: NDArray[np.int8]  # (batch, kv_heads, pieces, padded head_dim / LANES, slots of a piece / 2, 2 * LANES)
     key_scale: NDArray[np.float32]  # (batch, kv_heads, capacity)
     value_scale: NDArray[np.float32]
 
@@ -80,12 +81,15 @@ class CPUEngine:
     def start(self, batch: int, steps: int) -> CPUState:
         """See Engine.start."""
         c = self.config
-        capacity = padded(c.capacity(steps))
+        capacity, pieces = padded(c.capacity(steps)), 1
+        if c.sliding_window > ATTENTION_KEYS:  # sums of more keys could leave 32 bits
+            pieces = -(-capacity // ATTENTION_KEYS)
+            capacity = pieces * ATTENTION_KEYS
         heads, dim = c.num_key_value_heads, c.head_dim
         layers = [
             _Cache(
                 np.zeros((batch, parts, heads, capacity // LANES, dim // 2, 2 * LANES), np.int8),
-                np.zeros((batch, heads, padded(dim) // LANES, capacity // 2, 2 * LANES), np.int8),
+                np.zeros((batch, heads, pieces, padded(dim) // LANES, capacity // pieces // 2, 2 * LANES), np.int8),
                 np.zeros((batch, heads, capacity), np.float32),
                 np.zeros((batch, heads, capacity), np.float32),
             )

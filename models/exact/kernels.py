@@ -250,19 +250,19 @@ def _softmax(dots, query_scale, key_scale, value_scale, written, position, windo
 
 
 @_kernel
-def _attend(
-    y, scale, weight_scale, bias, q_gain, k_gain, query_most, key_most, eps, cos, sin, start, written, window,
-    keys, values, key_scale, value_scale, out_most, q_out, scale_out,
+def _enter(
+    y, scale, weight_scale, bias, q_gain, k_gain, key_most, eps, cos, sin, start,
+    keys, values, key_scale, value_scale, queries, query_most, query_scale,
 ):  # fmt: skip
-    """Attend from the `steps` new positions of one window to the last `window` ones.
+    """Put the keys and values of the new positions of one window into the cache and their queries into `queries`.
 
-    y: (steps, at least qkv_rows) int32, the joined product; scale: (steps,). written: (slots,) int32, the position
-    in each slot. q_out, scale_out: (steps, heads * head_dim) int16, integers up to out_most, and (steps,), the
-    result. The others: see `attention`, without the batch.
+    y: (steps, at least qkv_rows) int32, the joined product; scale: (steps,). queries: (kv_heads, steps * group,
+    head_dim) int16, integers up to query_most, and query_scale (kv_heads, steps * group), the result. The others: see
+    `attention`, without the batch.
     """
-    steps = y.shape[0]
     kv_heads, capacity = key_scale.shape
     parts, half = keys.shape[0], keys.shape[3]
+    piece = 2 * values.shape[3]
     dim = 2 * half
     heads = len(weight_scale) // dim - 2 * kv_heads
     group = heads // kv_heads
@@ -271,9 +271,7 @@ def _attend(
     f = flat.reshape(-1, dim)
     turned = np.empty(dim, f32)
     rounded = np.empty(dim, i16)
-    queries = np.empty((kv_heads, steps * group, dim), i16)
-    query_scale = np.empty((kv_heads, steps * group), f32)
-    for t in range(steps):
+    for t in range(y.shape[0]):
         position = start + t
         slot = position % capacity
         _values(y[t], scale[t], weight_scale, bias, flat)
@@ -298,40 +296,87 @@ def _attend(
                 keys[0, g, panel, i, lane + 1] = rounded[2 * i + 1]
             value_scale[g, slot] = _quantise(f[heads + kv_heads + g], QUANT, rounded)
             for i in range(dim):
-                values[g, i // LANES, slot // 2, 2 * (i % LANES) + slot % 2] = rounded[i]
+                values[g, slot // piece, i // LANES, slot % piece // 2, 2 * (i % LANES) + slot % 2] = rounded[i]
 
-    slots = len(written)
-    together = min(max(1, ATTEND_ROWS // group), steps)  # steps whose products are one, to fill the tiles
-    rows = together * group
-    dots = np.empty((rows, slots), i32)
-    high_dots = np.empty((rows, slots if parts == 2 else 0), i32)
+
+@_kernel
+def _score(queries, keys, high_dots, dots):
+    """Write the dots of queries (rows, head_dim) with keys (parts, ...) of one head to dots (rows, slots) int32."""
+    product(queries, keys[0], dots)
+    if len(keys) == 2:
+        product(queries, keys[1], high_dots)
+        for h in range(dots.shape[0]):
+            for s in range(dots.shape[1]):
+                dots[h, s] = i32(dots[h, s] + i32(high_dots[h, s] << 7))
+
+
+@_kernel
+def _mix(weights, values, factor, mixed, out):
+    """Write the weighted sums of the values (pieces, ...) of one head to out (rows, head_dim) float32.
+
+    weights: (pieces, rows, slots of a piece) int16; factor: (rows,); mixed: int32 scratch.
+    """
+    if len(weights) == 1:
+        product(weights[0], values[0], mixed)
+        for h in range(out.shape[0]):
+            for i in range(out.shape[1]):
+                out[h, i] = f32(mixed[h, i]) * factor[h]
+    else:
+        total = np.zeros(out.shape, i64)
+        for p in range(len(weights)):
+            product(weights[p], values[p], mixed)
+            for h in range(out.shape[0]):
+                for i in range(out.shape[1]):
+                    total[h, i] += i64(mixed[h, i])
+        for h in range(out.shape[0]):
+            for i in range(out.shape[1]):
+                out[h, i] = f32(total[h, i]) * factor[h]
+
+
+@_kernel
+def _attend(
+    queries, query_scale, start, written, window, keys, values, key_scale, value_scale, out_most, q_out, scale_out
+):
+    """Attend from the new positions of one window to the last `window` ones, some steps at a time to fill the tiles.
+
+    queries, query_scale: see `_enter`. written: (slots,) int32, the position in each slot. q_out, scale_out: (steps,
+    heads * head_dim) int16, integers up to out_most, and (steps,), the result. The others: see `attention`.
+    """
+    steps, kv_heads, dim = len(scale_out), len(queries), queries.shape[2]
+    group, slots = queries.shape[1] // steps, len(written)
+    piece = 2 * values.shape[3]  # slots whose weighted values are added up in 32 bits
+    pieces = -(-slots // piece)
+    together = min(max(1, ATTEND_ROWS // group), steps)
     z = np.empty(slots, f32)
     share = np.empty(slots, f32)
-    weights = np.empty((rows, slots), i16)
-    factor = np.empty(rows, f32)
-    mixed = _sums(rows, values[0])
-    out = np.empty((together, kv_heads, group, dim), f32)
+    out = np.empty((together, kv_heads * group, dim), f32)
     for first in range(0, steps, together):
         count = min(together, steps - first)
         rows = count * group
+        dots = np.empty((rows, slots), i32)
+        high_dots = np.empty((rows, slots if keys.shape[0] == 2 else 0), i32)
+        weights = np.empty((rows, slots), i16)
+        in_pieces = np.zeros((pieces, rows, min(slots, piece)), i16)
+        factor = np.empty(rows, f32)
+        mixed = _sums(rows, values[0, 0])
+        heads_out = np.empty((rows, dim), f32)
         for g in range(kv_heads):
-            query = queries[g, first * group : first * group + rows]
-            product(query, keys[0, g], dots[:rows])
-            if parts == 2:
-                product(query, keys[1, g], high_dots[:rows])
+            a = first * group
+            _score(queries[g, a : a + rows], keys[:, g], high_dots, dots)
+            for t in range(count):
+                b, e = t * group, (t + 1) * group
+                _softmax(
+                    dots[b:e], query_scale[g, a + b : a + e], key_scale[g], value_scale[g], written, start + first + t,
+                    window, z, share, in_pieces[0, b:e] if pieces == 1 else weights[b:e], factor[b:e],
+                )  # fmt: skip
+            if pieces > 1:
                 for h in range(rows):
                     for s in range(slots):
-                        dots[h, s] = i32(dots[h, s] + i32(high_dots[h, s] << 7))
-            for t in range(count):
-                a, b = t * group, (t + 1) * group
-                _softmax(
-                    dots[a:b], query_scale[g, first * group + a : first * group + b], key_scale[g], value_scale[g],
-                    written, start + first + t, window, z, share, weights[a:b], factor[a:b],
-                )  # fmt: skip
-            product(weights[:rows], values[g], mixed[:rows])
+                        in_pieces[s // piece, h, s % piece] = weights[h, s]
+            _mix(in_pieces, values[g], factor, mixed, heads_out)
             for h in range(rows):
                 for i in range(dim):
-                    out[h // group, g, h % group, i] = f32(mixed[h, i]) * factor[h]
+                    out[h // group, g * group + h % group, i] = heads_out[h, i]
         for t in range(count):
             scale_out[first + t] = _quantise(out[t].reshape(-1), out_most, q_out[first + t])
 
@@ -346,8 +391,8 @@ def attention(x, norm, qkv, heads, out, cos, sin, start, window, keys, values, k
     start: position of the first new step; window: positions seen.
     keys: (batch, parts, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES) int8, panels whose columns are slots, in
     one part or in two, the second of which counts 128 times;
-    values: (batch, kv_heads, panels, capacity / 2, 2 * LANES) int8, panels whose columns are the dimensions of
-    a head; key_scale, value_scale: (batch, kv_heads, capacity). Position p goes to slot p % capacity.
+    values: (batch, kv_heads, pieces, panels, slots of a piece / 2, 2 * LANES) int8, panels whose columns are the
+    dimensions of a head; key_scale, value_scale: (batch, kv_heads, capacity). Position p goes to slot p % capacity.
     """
     qkv_panels, qkv_scale, qkv_bias, qkv_most = qkv
     q_gain, k_gain, query_most, key_most = heads
@@ -361,12 +406,19 @@ def attention(x, norm, qkv, heads, out, cos, sin, start, window, keys, values, k
     weight_product(q, qkv_panels, y)
     joined = _left_factor(rows, out_panels)
     written = _written(start + steps, key_scale.shape[2])
+    kv_heads, dim = keys.shape[2], 2 * keys.shape[4]
+    group = len(qkv_scale) // dim // kv_heads - 2
+    queries = np.empty((kv_heads, steps * group, dim), i16)
+    query_scale = np.empty((kv_heads, steps * group), f32)
     for b in range(batch):
         first, end = b * steps, (b + 1) * steps
+        _enter(
+            y[first:end], scale[first:end], qkv_scale, qkv_bias, q_gain, k_gain, key_most, norm[2], cos, sin, start,
+            keys[b], values[b], key_scale[b], value_scale[b], queries, query_most, query_scale,
+        )  # fmt: skip
         _attend(
-            y[first:end], scale[first:end], qkv_scale, qkv_bias, q_gain, k_gain, query_most, key_most, norm[2], cos,
-            sin, start, written, window, keys[b], values[b], key_scale[b], value_scale[b], out_most, joined[first:end],
-            scale[first:end],
+            queries, query_scale, start, written, window, keys[b], values[b], key_scale[b], value_scale[b], out_most,
+            joined[first:end], scale[first:end],
         )  # fmt: skip
     z = _sums(rows, out_panels)
     weight_product(joined, out_panels, z)

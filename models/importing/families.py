@@ -13,6 +13,7 @@ from typing import Any
 from lmzip.models.exact.arithmetic import WINDOW_LIMIT, Scaling
 from lmzip.models.exact.config import NetworkConfig
 
+DEFAULT_CONTEXT = 1024  # more remembers more, of less and less use, in as much more memory and time
 REREAD_SHARE = 4  # a full context is read again from its last fourth on
 
 Values = dict[str, Any]
@@ -143,8 +144,8 @@ FAMILIES: dict[str, tuple[Callable[[Values], Values], Names]] = {
 def read_config(values: Values, context: int | None = None) -> tuple[NetworkConfig, Names]:
     """Turn a `config.json` into the network's shape and the names of its tensors.
 
-    context: positions to use, at most; the network's own number and WINDOW_LIMIT bound it. vocab_size stays what
-    `values` says. Raises ValueError where an exact network cannot do the same.
+    context: positions to use, DEFAULT_CONTEXT if None; the network's own number and WINDOW_LIMIT bound it.
+    vocab_size stays what `values` says. Raises ValueError where an exact network cannot do the same.
     """
     kind = values.get("model_type")
     if kind not in FAMILIES:
@@ -156,7 +157,7 @@ def read_config(values: Values, context: int | None = None) -> tuple[NetworkConf
     read, names = FAMILIES[kind]
     try:
         fields = read(values)
-        positions = min(fields.pop("context"), WINDOW_LIMIT, context or WINDOW_LIMIT)
+        positions = min(fields.pop("context"), WINDOW_LIMIT, context or DEFAULT_CONTEXT)
         window = min(fields.pop("sliding_window", None) or positions, positions)
         config = NetworkConfig(
             vocab_size=values["vocab_size"], sliding_window=window, context=positions,

@@ -70,7 +70,7 @@ def import_model(
     """Make an exact model of a source and write its folder, which must not exist.
 
     calibration: text that decides which products get wide activations, and that the report is about. context:
-    positions to use at most. Raises ValueError where the model cannot be made exact and MemoryError where there is
+    see read_config. Raises ValueError where the model cannot be made exact and MemoryError where there is
     too little memory for it.
     """
     if out.exists():
