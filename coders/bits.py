@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
 from .base import Buffer, CoderError, Words, bytes_to_words
+from .compiled import compiled
 
 NONE, RANGE, RANS = -1, 0, 1  # as coders.CODERS
 _u64 = np.uint64
@@ -21,8 +21,6 @@ _SHIFT, _WORD, _STEP = _u64(24), _u64(32), _u64(8)
 _LOWER, _RANGE, _POINT = 0, 1, 2
 _VALUE = 0  # of rANS
 _NEXT = 3  # how many words are read
-
-_options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
 
 
 class BitReader(NamedTuple):
@@ -56,7 +54,7 @@ def open_bits(kind: int, data: Buffer) -> BitReader:
     return BitReader(kind, words, state)
 
 
-@numba.njit(**_options)
+@compiled(_nrt=False)
 def decode_bit(reader, probability):  # type: ignore[no-untyped-def]
     """Return the next bit, where 1 has `probability` / 65536; -1 where the code is impossible."""
     state, words = reader.state, reader.words

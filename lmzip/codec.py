@@ -69,8 +69,8 @@ class Level:
     block_size: int
     window_size: int
     max_windows: int
-    method: str
-    parts: Parts
+    method: str = "ensemble"
+    parts: Parts = ALL
 
     def windows(self, size: int) -> int:
         """Return the number of windows for a block of `size` bytes: of nothing else."""

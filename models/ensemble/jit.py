@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from lmzip.coders.compiled import compiled
+
 # Without _nrt every view of an array counts its references, atomically: a quarter of the time.
-_options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
-kernel = numba.njit(**_options)
-inline = numba.njit(**_options, forceinline=True)
+kernel = compiled(_nrt=False)
+inline = compiled(_nrt=False, forceinline=True)
 
 u32, u64, i32, i64 = np.uint32, np.uint64, np.int32, np.int64
 

@@ -33,4 +33,4 @@ def numbers(mask: int) -> NDArray[np.int64]:
 
 
 ALL = Parts((1 << CONTEXTS) - 1, (1 << SETS) - 1)
-LEAN = Parts(mask(1, 2, 3, 4, 6, 9, 18, 26), mask(0, 1, 5))
+LEAN = Parts(mask(1, 2, 3, 4, 6, 11, 18, 22, 26, 29), mask(0, 1, 5))

@@ -10,11 +10,9 @@ stands in `torch_engine.py`; the self-test compares the two bit by bit.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
 
+from lmzip.coders.compiled import compiled
 from lmzip.models.exact.arithmetic import (
     ACTIVATION_MAX,
     ATTENTION_ONE,
@@ -34,9 +32,9 @@ from lmzip.models.exact.arithmetic import (
 from lmzip.models.exact.panels import LANES, product, weight_product
 
 f32, f64, i8, i16, i32, i64, u32 = np.float32, np.float64, np.int8, np.int16, np.int32, np.int64, np.uint32
-_options: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"nnan", "nsz"}}
-_kernel = numba.njit(**_options)
-_inline = numba.njit(**_options, inline="always")
+_fast = {"nnan", "nsz"}
+_kernel = compiled(fastmath=_fast)
+_inline = compiled(fastmath=_fast, inline="always")
 
 ZERO, ONE = f32(0), f32(1)
 MINUS_INFINITY = f32(-np.inf)

@@ -25,6 +25,8 @@ from numba.core import cgutils, types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
+from lmzip.coders.compiled import compiled
+
 LANES = 32  # columns of a panel
 _VECTOR = 16  # sums in one LLVM vector
 
@@ -217,7 +219,7 @@ _large_tile, _small_tile = _make_tile(TILE), _make_tile(1)
 _large_quad_tile, _small_quad_tile = _make_quad_tile(TILE), _make_quad_tile(1)
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def product(a, b, y):
     """Write the product of a (rows, depth) int16 with the columns of b to y (rows, columns) int32.
 
@@ -234,7 +236,7 @@ def product(a, b, y):
             row += 1
 
 
-@numba.njit(nogil=True, cache=True, error_model="numpy")
+@compiled()
 def weight_product(a, b, y):
     """Write the product of a (rows, depth) int16 with b, from `pack` or `pack_bytes`, to y, as `product` does."""
     if not QUADS or b.shape[2] == 2 * LANES:

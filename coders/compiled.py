@@ -1,0 +1,38 @@
+"""How kernels are compiled: once for each user, and again whenever the source of any of them changes.
+
+numba looks only at the file of a kernel itself, so that one which calls a kernel of a changed file would stay as
+it was, and compute other integers.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+from numba.misc.appdirs import user_cache_dir
+
+
+@functools.cache
+def _cache_folder() -> str:
+    """Return where compiled kernels are kept: a folder for each state of the sources."""
+    package = Path(__file__).parent.parent
+    sources = sorted(path for part in ("coders", "models") for path in (package / part).rglob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+    return str(Path(numba.config.CACHE_DIR or user_cache_dir("lmzip")) / digest[:16])
+
+
+def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Return a decorator that compiles a function, without the GIL and with the division of numpy, and keeps it."""
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        usual, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _cache_folder()
+        try:
+            return numba.njit(nogil=True, cache=True, error_model="numpy", **options)(function)
+        finally:
+            numba.config.CACHE_DIR = usual
+
+    return decorate
