@@ -103,6 +103,9 @@ def test_what_was_unknown_leaves_the_rest_alone(kind: str) -> None:
     clean = spelled(kind, b" the women of France")
     assert spelled(kind, b"\xff the women of France\xff") == [b"\xff", *clean, b"\xff"]
     assert spelled(kind, b"\x07 the women of France")[1:] == clean
+    mark = [bytes([byte]) for byte in "\u2581".encode()]
+    if kind in ("sentencepiece", "unigram"):  # where it stands for a space
+        assert spelled(kind, "\u2581 the women of France\u2581".encode()) == [*mark, *clean, *mark]
 
 
 @pytest.mark.parametrize("size", [64, 1000])
