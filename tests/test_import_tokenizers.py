@@ -103,6 +103,9 @@ def test_what_was_unknown_leaves_the_rest_alone(kind: str) -> None:
     clean = spelled(kind, b" the women of France")
     assert spelled(kind, b"\xff the women of France\xff") == [b"\xff", *clean, b"\xff"]
     assert spelled(kind, b"\x07 the women of France")[1:] == clean
+    mark = [bytes([byte]) for byte in "\u2581".encode()]
+    if kind in ("sentencepiece", "unigram"):  # where it stands for a space
+        assert spelled(kind, "\u2581 the women of France\u2581".encode()) == [*mark, *clean, *mark]
 
 
 @pytest.mark.parametrize("size", [64, 1000])
@@ -188,3 +191,37 @@ def test_tokenizers_that_cannot_be_mapped(values: Any, message: str) -> None:
 def test_damaged_tokenizers(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ImportedTokenizer(vocabulary("byte_level").values | changes)
+
+
+def metaspace(scheme: str, split: bool) -> dict[str, Any]:
+    return {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": scheme, "split": split}
+
+
+LLAMA_3 = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+SPLIT = {"type": "Split", "pattern": {"Regex": LLAMA_3}, "behavior": "Isolated", "invert": False}
+DIGITS = {"type": "Digits", "individual_digits": True}
+
+
+def bytes_behind(step: dict[str, Any], **options: bool) -> dict[str, Any]:
+    options = {"add_prefix_space": False, "trim_offsets": True, "use_regex": False} | options
+    return {"type": "Sequence", "pretokenizers": [step, {"type": "ByteLevel", **options}]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("sentencepiece", {"normalizer": None, "pre_tokenizer": metaspace("first", False)}),
+        ("sentencepiece", {"normalizer": None, "pre_tokenizer": metaspace("always", True)}),
+        ("sentencepiece", {"normalizer": None, "pre_tokenizer": metaspace("never", False)}),
+        ("byte_level", {"pre_tokenizer": bytes_behind(SPLIT)}),
+        ("byte_level", {"pre_tokenizer": bytes_behind(DIGITS, add_prefix_space=True, use_regex=True)}),
+    ],
+)
+def test_other_ways_to_say_the_same(kind: str, changes: dict[str, Any]) -> None:
+    values = changed(kind, **changes)
+    mapped = convert(values).values
+    data = PROSE[:2000].encode() + "\n\n12345 \u2581x é漢 <s><0x41> \U0001f600".encode() + bytes(range(256))
+    assert ImportedTokenizer(mapped).decode(ImportedTokenizer(mapped).encode(data)) == data
+    text = " ".join(PROSE[5000:8000].split())
+    own = [mapped["symbols"][i] for i in Tokenizer.from_str(json.dumps(values)).encode(text).ids]
+    assert ImportedTokenizer(mapped).encode(text.encode()).tolist()[-500:] == own[-500:]
