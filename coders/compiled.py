@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numba
-from numba.misc.appdirs import user_cache_dir
+from numba.misc import appdirs
+
+_settings: Any = numba.config
+user_cache_dir: Callable[[str], str] = appdirs.user_cache_dir
 
 
 @functools.cache
@@ -22,17 +25,17 @@ def _cache_folder() -> str:
     package = Path(__file__).parent.parent
     sources = sorted(path for part in ("coders", "models") for path in (package / part).rglob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    return str(Path(numba.config.CACHE_DIR or user_cache_dir("lmzip")) / digest[:16])
+    return str(Path(_settings.CACHE_DIR or user_cache_dir("lmzip")) / digest[:16])
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles a function, without the GIL and with the division of numpy, and keeps it."""
 
     def decorate(function: Callable[..., Any]) -> Any:
-        usual, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _cache_folder()
+        usual, _settings.CACHE_DIR = _settings.CACHE_DIR, _cache_folder()
         try:
             return numba.njit(nogil=True, cache=True, error_model="numpy", **options)(function)
         finally:
-            numba.config.CACHE_DIR = usual
+            _settings.CACHE_DIR = usual
 
     return decorate

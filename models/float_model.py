@@ -27,6 +27,8 @@ from lmzip.models.tokenizer import Tokenizer
 if TYPE_CHECKING:
     import torch
 
+    from lmzip.models.ensemble.prior import Prior
+
 FREQUENCY_TOTAL = 1 << 24
 LONGEST_CONTEXT = 2048
 DEVICES = {None: "cpu", "torch": "cpu", "cuda": "cuda"}  # by backend
@@ -53,7 +55,7 @@ class FloatModel:
     """A tokenizer and a float network. See `lmzip.models.base.Model`."""
 
     most_windows = 64
-    prior = None
+    prior: Prior | None = None
 
     def __init__(
         self, model_id: str, sha256: bytes, tokenizer: Tokenizer, network: torch.nn.Module, ids: list[int], start: int,

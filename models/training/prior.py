@@ -79,7 +79,7 @@ def main(folder: Path, corpora: Path, count: int, size: int, seed: int) -> None:
         bits += learn(model, piece, tables)
         total += len(piece)
         last.append(tables["weights"].astype(np.int64))
-    make_prior(begun._replace(**tables), sum(last) // len(last), begun).save(folder / PRIOR)
+    make_prior(begun._replace(**tables), np.sum(last, axis=0) // len(last), begun).save(folder / PRIOR)
     click.echo(f"{bits / total:.4f} bits/byte; sha256 {fingerprint(folder).hex()}")
 
 
