@@ -14,7 +14,7 @@ from lmzip.models.base import Model
 from lmzip.models.bundle import FILES
 from lmzip.models.profile import differences, is_portable
 
-DEFAULT_MODEL = "text-2"
+DEFAULT_MODEL = "text-3"
 FLOAT = "float:"  # before the folder of a Hugging Face model that transformers is to evaluate
 
 
@@ -29,7 +29,7 @@ class Shipped:
 # By the id that files record. A changed model gets a new id, and the old one stays as long as
 # files made with it are to be read.
 SHIPPED = {
-    "text-2": Shipped("default", "64461451d0bda11bd055d7c045be70d52ef35b15c210c60b24cf0489231a6161"),
+    "text-3": Shipped("default", "894a44d04e4f7298a59f4e4763b9333485e15bd60b0a2a717ca1b2d193b51cb0"),
 }
 
 _lock = threading.Lock()

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from lmzip.models.exact.arithmetic import WEIGHT_MAX
 from lmzip.models.exact.config import NetworkConfig
@@ -105,7 +105,7 @@ class Weights:
         tensors |= {f"{name}.bias": bias for name, bias in self.biases.items()}
         for name, matrix in self.matrices.items():
             tensors[f"{name}.values"], tensors[f"{name}.scale"] = matrix.values, matrix.scale
-        save_file({name: np.ascontiguousarray(t) for name, t in sorted(tensors.items())}, str(path))
+        path.write_bytes(save({name: np.ascontiguousarray(t) for name, t in sorted(tensors.items())}))
 
     @classmethod
     def load(cls, path: str | Path, config: NetworkConfig) -> Weights:
