@@ -256,7 +256,7 @@ def _encode_in_lockstep(
             session = model.begin(windows, file_start, stride)
             lockstep.encode_symbols(session, symbols, windows, encoder, watch, stride)
         else:
-            network = None if model is None else model.begin(windows, file_start, stride)
+            network = None if model is None else model.begin(windows, file_start, stride, beside=1)
             ensemble = _ensemble(plan, len(data), model)
             lockstep.encode_decisions(ensemble, network, symbols, windows, encoder, watch, stride)
     except lockstep.TooLong:
@@ -293,8 +293,9 @@ def _decode_in_lockstep(
 
             cohorts = lockstep.cohorts(plan.windows)
             sessions = [
-                model.begin(len(part), plan.file_start and part.start == 0) for part in cohorts if model is not None
-            ]
+                model.begin(len(part), plan.file_start and part.start == 0, beside=len(cohorts) - 1)
+                for part in cohorts if model is not None
+            ]  # fmt: skip
             reader = open_bits(plan.coder, payload[start:])
             ensemble = _ensemble(plan, raw_size, model)
             symbols = lockstep.decode_decisions(ensemble, sessions, reader, plan.symbols, plan.windows, report)

@@ -24,7 +24,7 @@ Symbols = NDArray[np.int32]
 Call = tuple[int, int, int]  # first step, last step + 1, windows that have these steps
 CALL_ROWS = 1024  # predictions that the encoder asks for at a time
 CALL_FREQUENCIES = 1 << 24  # of all of their symbols: 64 MiB
-TWO_COHORTS = 16  # windows; a matter of speed
+TWO_COHORTS = 8  # windows; a matter of speed
 
 
 class TooLong(Exception):
@@ -148,17 +148,22 @@ def decode_decisions(
     table = np.zeros((windows, steps_of(count, windows)[0]), np.int32)
     parts = cohorts(windows) if sessions else [range(windows)]
     with concurrent.futures.ThreadPoolExecutor(1) as background:
-        predictions = [background.submit(session.predict) for session in sessions]
+
+        def ahead(session: Session) -> Callable[[], NDArray[np.uint32]]:
+            """Return what gives the session's prediction; where others can be decoded meanwhile, it is begun now."""
+            return background.submit(session.predict).result if len(sessions) > 1 else session.predict
+
+        predictions = [ahead(session) for session in sessions]
         for start, end, coded in calls(count, windows, 1 if sessions else stride_of(windows, 1)):
             for i, part in enumerate(parts):
                 active = range(part.start, min(part.stop, coded))
-                frequencies = predictions[i].result()[None, : len(active)] if sessions else None
+                frequencies = predictions[i]()[None, : len(active)] if sessions else None
                 table[active.start : active.stop, start:end] = ensemble.decode(
                     active, end - start, frequencies, reader
                 ).T
                 if sessions:
                     sessions[i].update(table[part.start : part.stop, start])
-                    predictions[i] = background.submit(sessions[i].predict)
+                    predictions[i] = ahead(sessions[i])
             progress(min(count, end * windows))
     return join(table, count)
 

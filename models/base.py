@@ -58,8 +58,9 @@ class Model(Protocol):
     def decode(self, symbols: NDArray[np.int32], size: int) -> bytes:
         """Join symbols to the data they were cut from; ValueError unless that is `size` bytes long."""
 
-    def begin(self, windows: int, file_start: bool, steps: int = 1) -> Session:
+    def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> Session:
         """Start a block; prefill will be asked for up to `steps` symbols at a time.
 
-        file_start: the first window begins where the file begins.
+        file_start: the first window begins where the file begins. beside: threads that the caller keeps
+        busy while the session works.
         """

@@ -83,7 +83,7 @@ class FloatModel:
             raise ValueError(f"the symbols make {found} bytes where {size} were declared")
         return self.tokenizer.decode(symbols)
 
-    def begin(self, windows: int, file_start: bool, steps: int = 1) -> FloatSession:
+    def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> FloatSession:
         """See Model.begin."""
         return FloatSession(self, windows)
 

@@ -69,14 +69,14 @@ class TextModel:
             raise ValueError(f"the symbols make {found} bytes where {size} were declared")
         return self.tokenizer.decode(symbols)
 
-    def begin(self, windows: int, file_start: bool, steps: int = 1) -> TextSession:
+    def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> TextSession:
         """See Model.begin. MemoryError: there is too little for keys and values of so many windows."""
         size = windows * self.engine.config.window_bytes(steps)
         require_memory(
             size, f"what {windows} windows of the model {self.id} remember",
             "Higher levels take fewer windows; `lmzip models import --context` makes a model that remembers less.",
         )  # fmt: skip
-        return TextSession(self, windows, file_start, steps)
+        return TextSession(self, windows, file_start, steps, max(1, self.threads - beside))
 
     def run(self, tasks: list[Callable[[], NDArray[np.uint32]]]) -> list[NDArray[np.uint32]]:
         """Call the tasks on the model's threads; one alone on the caller's, which saves two changes of thread."""
@@ -88,11 +88,11 @@ class TextModel:
 class TextSession:
     """See `lmzip.models.base.Session`."""
 
-    def __init__(self, model: TextModel, windows: int, file_start: bool, steps: int) -> None:
+    def __init__(self, model: TextModel, windows: int, file_start: bool, steps: int, threads: int) -> None:
         config = model.engine.config
         self._model = model
-        # Parts of the windows, one for each thread: (first, last + 1, state).
-        bounds = np.linspace(0, windows, min(model.threads, windows) + 1).astype(int).tolist()
+        # Parts of the windows, one for each thread: (first, last + 1, state). Four windows take hardly longer than one.
+        bounds = np.linspace(0, windows, min(threads, -(-windows // 4)) + 1).astype(int).tolist()
         self._parts = [(a, b, model.engine.start(b - a, steps)) for a, b in itertools.pairwise(bounds)]
         self._last = np.full(windows, config.cut_start, np.int32)
         if file_start:

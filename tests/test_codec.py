@@ -135,8 +135,8 @@ def test_lzma_looks_at_data_as_suits_it() -> None:
 class Forgetful(MockModel):
     """Decodes with other frequencies than it encodes: what verification is for."""
 
-    def begin(self, windows: int, file_start: bool, steps: int = 1) -> MockSession:
-        session = super().begin(windows, file_start, steps)
+    def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> MockSession:
+        session = super().begin(windows, file_start, steps, beside)
         self.table = np.roll(self.table, 1, axis=0)
         return session
 
@@ -159,7 +159,7 @@ def test_hopeless_blocks_are_given_up_early() -> None:
             return super().prefill(symbols)
 
     class CountingModel(MockModel):
-        def begin(self, windows: int, file_start: bool, steps: int = 1) -> MockSession:
+        def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> MockSession:
             return Counting(self.table, windows)
 
     data = b"ab" * 40000  # zstd needs a few bytes, the uniform model 80,000

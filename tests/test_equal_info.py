@@ -176,7 +176,7 @@ def test_long_windows_take_little_memory() -> None:
             return super().prefill(symbols)
 
     class WatchedModel(MockModel):
-        def begin(self, windows: int, file_start: bool, steps: int = 1) -> MockSession:
+        def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> MockSession:
             return Watched(self.table, windows)
 
     mock = WatchedModel(certain(0).table, "watched")

@@ -105,7 +105,7 @@ class Weights:
         tensors |= {f"{name}.bias": bias for name, bias in self.biases.items()}
         for name, matrix in self.matrices.items():
             tensors[f"{name}.values"], tensors[f"{name}.scale"] = matrix.values, matrix.scale
-        path.write_bytes(save({name: np.ascontiguousarray(t) for name, t in sorted(tensors.items())}))
+        Path(path).write_bytes(save({name: np.ascontiguousarray(t) for name, t in sorted(tensors.items())}))
 
     @classmethod
     def load(cls, path: str | Path, config: NetworkConfig) -> Weights:
