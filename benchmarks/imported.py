@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from lmzip.models.exact.backends import make_engine
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import Matrix, Weights
 from lmzip.models.importing.families import read_config
+from lmzip.models.machine import processors
 from lmzip.models.text import TextModel
 
 SHAPES: dict[str, transformers.PretrainedConfig] = {
@@ -124,7 +124,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=8)
     options = parser.parse_args(arguments)
     rows = []
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.set_num_threads(processors())
     print(f"{'shape':14}{'windows':>8}{'call':>9}{'lmzip':>12}{'float32':>12}{'times':>8}   (tokens/s)")
     for name in options.shapes:
         for windows in options.windows:

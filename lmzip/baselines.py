@@ -9,7 +9,6 @@ import gzip
 import importlib.metadata
 import importlib.util
 import lzma
-import os
 import platform
 import stat
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 
 from lmzip import __version__, library, stream
 from lmzip.models.base import Model
+from lmzip.models.machine import processors
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -335,7 +335,7 @@ def environment(model: ModelInfo | None) -> dict[str, Any]:
     return {
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": processors(),
         "lmzip": __version__,
         "python": platform.python_version(),
         **{package: importlib.metadata.version(package) for package in packages},

@@ -161,7 +161,7 @@ def decode_decisions(
                 table[active.start : active.stop, start:end] = ensemble.decode(
                     active, end - start, frequencies, reader
                 ).T
-                if sessions:
+                if sessions and end < table.shape[1]:
                     sessions[i].update(table[part.start : part.stop, start])
                     predictions[i] = ahead(sessions[i])
             progress(min(count, end * windows))

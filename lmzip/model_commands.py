@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib.resources
 import json
-import os
 import platform
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +15,7 @@ import click
 from lmzip import library
 from lmzip.errors import ModelError
 from lmzip.models.bundle import FILES, fingerprint
+from lmzip.models.machine import processors
 from lmzip.terminal import Exit, printable, report_failure, say, size_text, table
 
 CALIBRATION = Path(str(importlib.resources.files("lmzip.models"))) / "importing" / "calibration.txt"
@@ -69,7 +69,7 @@ def describe_model(source: str) -> dict[str, Any]:
         "parameters": sum(rows * columns for rows, columns in shapes),
         "backend": next((name for name in ("cpu", "torch") if backends[name]), None), "backends": backends,
         "products": {name: is_exact(product) for name, product in PRODUCTS.items()},
-        "threads": len(os.sched_getaffinity(0)),
+        "threads": processors(),
         "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}",
         "versions": {name: metadata.version(name) for name in ("lmzip", *LIBRARIES)},
     }  # fmt: skip

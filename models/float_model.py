@@ -8,11 +8,9 @@ written.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.ensemble.tree import Tree, make_tree
+from lmzip.models.machine import processors
 from lmzip.models.profile import FLOAT_PROFILE
+from lmzip.models.tokenized import Tokenized
 from lmzip.models.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ def make_profile(threads: int, device: str) -> str:
     return f"{FLOAT_PROFILE} {json.dumps(environment, sort_keys=True)}"
 
 
-class FloatModel:
+class FloatModel(Tokenized):
     """A tokenizer and a float network. See `lmzip.models.base.Model`."""
 
     most_windows = 64
@@ -62,26 +61,10 @@ class FloatModel:
         context: int, threads: int, device: str = "cpu",
     ) -> None:  # fmt: skip
         """ids: the network's own of every symbol. start: the one before a window. context: positions, at most."""
+        super().__init__(tokenizer)
         self.id, self.sha256, self.profile = model_id, sha256, make_profile(threads, device)
-        self.tokenizer, self.alphabet = tokenizer, len(tokenizer)
         self.network, self.ids, self.start = network, np.array(ids, np.int64), start
         self.context, self.threads, self.device = context, threads, device
-
-    @functools.cached_property
-    def tree(self) -> Tree:
-        """See Model.tree."""
-        return make_tree(self.tokenizer.vocabulary)
-
-    def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
-        """See Model.encode."""
-        return self.tokenizer.encode(data)
-
-    def decode(self, symbols: NDArray[np.int32], size: int) -> bytes:
-        """See Model.decode."""
-        found = int(self.tree.length[symbols].sum())
-        if found != size:
-            raise ValueError(f"the symbols make {found} bytes where {size} were declared")
-        return self.tokenizer.decode(symbols)
 
     def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> FloatSession:
         """See Model.begin."""
@@ -173,7 +156,7 @@ def load_float_model(folder: str | Path, threads: int | None = None, backend: st
         f"float:{source.config.get('model_type', 'model')}-{digest.hexdigest()[:12]}", digest.digest(),
         ImportedTokenizer(vocabulary.values), network.eval().to(device), vocabulary.ids,
         start_id(source.config, source.tokenizer, vocabulary), min(context, LONGEST_CONTEXT),
-        threads or len(os.sched_getaffinity(0)), device,
+        threads or processors(), device,
     )  # fmt: skip
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
-import functools
 import itertools
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,20 +14,20 @@ from numpy.typing import NDArray
 
 from lmzip.models.bundle import PRIOR, fingerprint
 from lmzip.models.ensemble.prior import Prior, load_prior
-from lmzip.models.ensemble.tree import Tree, make_tree
 from lmzip.models.exact import arithmetic
 from lmzip.models.exact.backends import make_engine
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.engine import Engine
 from lmzip.models.exact.weights import Weights
 from lmzip.models.imported import ImportedTokenizer
-from lmzip.models.memory import require_memory
+from lmzip.models.machine import processors, require_memory
+from lmzip.models.tokenized import Tokenized
 from lmzip.models.tokenizer import Tokenizer
 
 CACHE = 1 << 30  # bytes: what the windows of a block that lmzip writes remember, at most
 
 
-class TextModel:
+class TextModel(Tokenized):
     """A tokenizer and an exact network. See `lmzip.models.base.Model`.
 
     Threads share a block by windows: each evaluates its part of the batch alone, so nothing
@@ -45,29 +43,12 @@ class TextModel:
         """threads: of the CPU; None: as many as the process may use. backend: the engine's name, for reports."""
         if len(tokenizer) != engine.config.vocab_size:
             raise ValueError(f"model {model_id}: {len(tokenizer)} tokens, {engine.config.vocab_size} outputs")
+        super().__init__(tokenizer)
         self.id, self.sha256, self.backend, self.prior = model_id, sha256, backend, prior
-        self.alphabet = len(tokenizer)
-        self.tokenizer, self.engine = tokenizer, engine
+        self.engine = engine
         self.most_windows = max(1, CACHE // engine.config.window_bytes(1))
-        self._token_sizes = np.array([len(token) for token in tokenizer.vocabulary], np.int64)
-        self.threads = threads or _processors()
+        self.threads = threads or processors()
         self._pool = concurrent.futures.ThreadPoolExecutor(self.threads, thread_name_prefix="lmzip")
-
-    @functools.cached_property
-    def tree(self) -> Tree:
-        """See Model.tree."""
-        return make_tree(self.tokenizer.vocabulary)
-
-    def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
-        """See Model.encode."""
-        return self.tokenizer.encode(data)
-
-    def decode(self, symbols: NDArray[np.int32], size: int) -> bytes:
-        """See Model.decode."""
-        found = int(self._token_sizes[symbols].sum())
-        if found != size:  # known before anything is allocated for it
-            raise ValueError(f"the symbols make {found} bytes where {size} were declared")
-        return self.tokenizer.decode(symbols)
 
     def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> TextSession:
         """See Model.begin. MemoryError: there is too little for keys and values of so many windows."""
@@ -158,10 +139,3 @@ def load_text_model(
 def _load_tokenizer(path: Path) -> Tokenizer:
     text = path.read_text(encoding="utf-8")
     return ImportedTokenizer.from_json(text) if text.startswith('{"lmzip"') else Tokenizer.from_json(text)
-
-
-def _processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

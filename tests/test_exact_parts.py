@@ -24,6 +24,7 @@ from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.cpu_engine import CPUEngine
 from lmzip.models.exact.panels import pack, pack_bytes, padded, product, weight_product
 from lmzip.models.exact.products import PRODUCTS, best_product, is_exact
+from lmzip.models.exact.rows import exp_integer, left_factor
 from lmzip.models.exact.weights import Matrix, Weights
 from lmzip.models.training import train
 
@@ -90,7 +91,7 @@ def test_frequencies(seed: int, alphabet: int, exponent: int, spread: int) -> No
 
 def test_exp_integer() -> None:
     x = np.concatenate((np.linspace(0, 25, 5000), [np.inf, 3e38, 1e-45])).astype(np.float32)
-    values = np.array([kernels._exp_integer(v, OUTPUT_ONE) for v in x])
+    values = np.array([exp_integer(v, OUTPUT_ONE) for v in x])
     expected = np.exp(-x.astype(np.float64)) * float(OUTPUT_ONE)
     assert (np.abs(values - expected) <= 1 + 6e-6 * expected).all()
     assert values[0] == values[-1] == OUTPUT_ONE
@@ -200,7 +201,7 @@ def test_products_with_weights(make: Callable[..., Any], rows: int, depth: int, 
     weight = rng.integers(-63, 64, (columns, depth)).astype(np.int8)
     weight[0], weight[-1] = 63, -63
     panels = make(weight)
-    x = np.zeros((rows, kernels._left_factor(1, panels).shape[1]), np.int16)
+    x = np.zeros((rows, left_factor(1, panels).shape[1]), np.int16)
     x[:, :depth] = rng.integers(-127, 128, (rows, depth))
     x[0, :depth], x[-1, :depth] = -127, 127
     y = np.full((rows, padded(columns)), -1, np.int32)

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 import lmzip
 from lmzip.errors import ModelError
 from lmzip.library import load_model
-from lmzip.models import memory
+from lmzip.models import machine
 from lmzip.models.importing.importer import import_model
 from lmzip.models.importing.source import Source, find_source
 
@@ -133,7 +133,7 @@ def test_an_import_overwrites_nothing(source: Path, made: Path) -> None:
 def test_too_little_memory(source: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model(made)
     packed = lmzip.compress(TEXT, model=model, method="ensemble")
-    monkeypatch.setattr(memory, "available_memory", lambda: 10_000)
+    monkeypatch.setattr(machine, "available_memory", lambda: 10_000)
     with pytest.raises(MemoryError, match=r"importing this model needs .* GiB of memory"):
         import_model(Source(source), tmp_path / "other", TEXT)
     with pytest.raises(ModelError, match=r"the model qwen2-.* needs .* of memory"):

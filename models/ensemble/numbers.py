@@ -12,8 +12,6 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
-PROFILE = "ensemble-1"
-
 HISTORY_LIMIT = 16  # windows times the bytes of the longest are at most so many times those of the block
 
 PROBABILITY_BITS = 16

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.exact import kernels
+from lmzip.models.exact import attention, kernels
 from lmzip.models.exact.arithmetic import ATTENTION_KEYS
 from lmzip.models.exact.engine import check_context, rope_tables
 from lmzip.models.exact.panels import LANES, pack, pack_bytes, padded
@@ -17,7 +17,7 @@ from lmzip.models.exact.weights import Weights
 
 @dataclasses.dataclass
 class _Layer:
-    """What `kernels` takes of one layer."""
+    """What the kernels take of one layer."""
 
     attention: tuple[Any, ...]  # norm, qkv, heads, out
     feed_forward: tuple[Any, ...]  # norm, gelu, gated, gate_up, down
@@ -125,7 +125,7 @@ class CPUEngine:
         if self._positions is not None:
             kernels.add_positions(x, self._positions.values, self._positions.scale, start, steps)
         for layer, cache in zip(self._layers, state.layers, strict=True):
-            kernels.attention(
+            attention.attention(
                 x, *layer.attention, cos, sin, start, c.sliding_window,
                 cache.keys, cache.values, cache.key_scale, cache.value_scale,
             )  # fmt: skip

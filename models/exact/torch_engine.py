@@ -1,6 +1,6 @@
 """The exact network in plain torch operations, for any device: the arithmetic, stated once more.
 
-The functions stand beside those of the same name in `kernels.py` and give the same integers:
+The functions stand beside those of `rows.py`, `attention.py` and `kernels.py` and give the same integers:
 
 - Every float operation is a torch operation of its own, so that no compiler can contract two.
 - Sums run over integers only; a float64 product of integers is exact below 2**53.

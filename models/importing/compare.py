@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from lmzip.models.exact.arithmetic import FREQUENCY_BITS
 from lmzip.models.exact.engine import Engine
+from lmzip.models.machine import processors
 
 Symbols = NDArray[np.int32]
 UNIT = 1 << 16  # parts of a bit
@@ -47,7 +47,7 @@ def code_length(engine: Engine, windows: Symbols) -> int:
             total += FREQUENCY_BITS * UNIT * len(chosen) - int(log2_integer(chosen).sum())
         return total
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(processors()) as pool:
         return sum(pool.map(length_of, range(len(windows))))
 
 

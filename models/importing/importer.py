@@ -28,7 +28,7 @@ from lmzip.models.importing.compare import UNIT, code_length, cut_windows, paren
 from lmzip.models.importing.families import Names, read_config
 from lmzip.models.importing.source import Source
 from lmzip.models.importing.vocabulary import Vocabulary, convert
-from lmzip.models.memory import require_memory
+from lmzip.models.machine import require_memory
 
 LENGTH = 512  # symbols of a window of the calibration
 CHOICE_WINDOWS, REPORT_WINDOWS = 4, 8

@@ -1,8 +1,15 @@
-"""How much memory there is, so that what needs more can say so before it begins."""
+"""How many processors and how much memory there are, so that what needs more can say so before it begins."""
 
 from __future__ import annotations
 
 import os
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def available_memory() -> int | None:

@@ -1,0 +1,35 @@
+"""What all models with a tokenizer share: cutting bytes into symbols and joining symbols to bytes."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmzip.models.ensemble.tree import Tree, make_tree
+from lmzip.models.tokenizer import Tokenizer
+
+
+class Tokenized:
+    """The half of a `lmzip.models.base.Model` that is not the network."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer, self.alphabet = tokenizer, len(tokenizer)
+        self._token_sizes = np.array([len(token) for token in tokenizer.vocabulary], np.int64)
+
+    @functools.cached_property
+    def tree(self) -> Tree:
+        """See Model.tree."""
+        return make_tree(self.tokenizer.vocabulary)
+
+    def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
+        """See Model.encode."""
+        return self.tokenizer.encode(data)
+
+    def decode(self, symbols: NDArray[np.int32], size: int) -> bytes:
+        """See Model.decode."""
+        found = int(self._token_sizes[symbols].sum())
+        if found != size:  # known before anything is allocated for it
+            raise ValueError(f"the symbols make {found} bytes where {size} were declared")
+        return self.tokenizer.decode(symbols)
