@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip import lockstep
-from lmzip.codec import LEVELS, _network_helps
 from lmzip.library import load_model
+from lmzip.lockstep_block import network_helps
 from lmzip.models.ensemble.ensemble import Ensemble
 from lmzip.models.ensemble.parts import ALL, CONTEXTS, LEAN, SETS, Parts
 from lmzip.models.ensemble.prior import Prior
 from lmzip.models.ensemble.records import find_record
 from lmzip.models.ensemble.tree import make_tree
 from lmzip.models.text import TextModel
+from lmzip.options import LEVELS
 
 STEPS = 64
 
@@ -33,7 +34,7 @@ class Measured:
         self.data = path.read_bytes()
         self.record = find_record(self.data)
         self.windows = LEVELS[6].windows(len(self.data))
-        self.network = _network_helps(self.data, model)
+        self.network = network_helps(self.data, model)
         bytes_ = np.frombuffer(self.data, np.uint8).astype(np.int32)
         self.tree = model.tree if self.network else make_tree([bytes([byte]) for byte in range(256)])
         table = lockstep.cut(model.encode(self.data) if self.network else bytes_, self.windows)

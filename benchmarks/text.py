@@ -16,8 +16,8 @@ import tqdm
 
 from lmzip import baselines
 from lmzip.baselines import COLUMNS, XZ, Compressor
-from lmzip.codec import DEFAULT_LEVEL
 from lmzip.errors import ModelError
+from lmzip.options import DEFAULT_LEVEL
 from lmzip.report import format_size, format_speed, format_times
 
 HERE = Path(__file__).resolve().parent

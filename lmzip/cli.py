@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 import click
 
 from lmzip import __version__, jobs
-from lmzip.codec import METHODS
 from lmzip.coders import CODER_IDS
+from lmzip.options import KINDS, METHODS
 from lmzip.paths import MisuseError
 from lmzip.terminal import Exit, say
 
@@ -81,6 +81,7 @@ encode_options = joined(
     _level(9, "Smallest files; -2 to -8 lie between, the default is -6."),
     click.option("--no-verify", is_flag=True, help="Do not decode every block to compare."),
     click.option("--method", type=click.Choice(METHODS), default="auto", help="What codes a block [auto]."),
+    click.option("--kind", type=click.Choice(KINDS), default="auto", help="What kind of data a file is [auto]."),
     click.option("--coder", type=click.Choice(list(CODER_IDS)), default="range", help="Entropy coder [range]."),
 )
 decode_options = click.option(

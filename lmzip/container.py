@@ -19,16 +19,19 @@ VERSION = 1
 
 # Record types. Those below 0x40 must be understood; unknown ones above are skipped.
 STORED, ZSTD, LZMA, MODEL, ENSEMBLE, ADAPTIVE, RANK = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
+IMAGE, AUDIO = 0x08, 0x09
 MODEL_DEFINITION = 0x10
 INDEX = 0x20
 FIRST_SKIPPABLE = 0x40
 DATA_TYPES = {
     STORED: "stored", ZSTD: "zstd", LZMA: "lzma", MODEL: "model", ENSEMBLE: "ensemble", ADAPTIVE: "adaptive",
-    RANK: "rank",
+    RANK: "rank", IMAGE: "image", AUDIO: "audio",
 }  # fmt: skip
 LOCKSTEP_TYPES = (MODEL, ENSEMBLE, ADAPTIVE, RANK)
 MODEL_TYPES = (MODEL, ENSEMBLE, RANK)  # these need a model
 DECISION_TYPES = (ENSEMBLE, ADAPTIVE)  # these code a symbol as binary decisions
+MEDIA_TYPES = (IMAGE, AUDIO)
+REST_TYPES = (STORED, ZSTD, LZMA, ADAPTIVE)  # of what stands beside pixels or samples
 
 MAX_BLOCK_SIZE = 1 << 26
 MAX_DEFINITION_SIZE = 1 << 12
@@ -37,6 +40,8 @@ MAX_INDEX_SIZE = 1 << 22
 MAX_WINDOWS = 1 << 10  # a model keeps memory for each
 MAX_RECORD = 1 << 16
 MAX_MASK = (1 << 32) - 1
+MAX_PLAN_FIELDS = 32
+MAX_REST = 1 << 16  # bytes beside pixels or samples, more than the piece of the file has
 FOOTER_SIZE = 8
 
 
@@ -93,6 +98,20 @@ class LockstepPlan:
     record: int = 0
     contexts: int = 0
     sets: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class MediaHead:
+    """What the payload of a block of MEDIA_TYPES begins with.
+
+    plan: how the model codes the array. rest: the payload of a block of the type rest_type, of rest_size bytes.
+    """
+
+    coder: int
+    plan: tuple[int, ...]
+    rest_size: int
+    rest_type: int
+    rest: bytes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,6 +298,32 @@ def parse_lockstep_payload(type_: int, payload: bytes, raw_size: int) -> tuple[L
         contexts, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: contexts")
         sets, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: sets")
     return LockstepPlan(symbols, windows, coder, bool(flags), record, contexts, sets), offset
+
+
+def create_media_payload(head: MediaHead) -> bytes:
+    """Return the payload of a block of MEDIA_TYPES up to its code."""
+    plan = b"".join(create_varint(field) for field in head.plan)
+    rest = create_varint(head.rest_size) + bytes([head.rest_type]) + create_varint(len(head.rest)) + head.rest
+    return bytes([head.coder, len(head.plan)]) + plan + rest
+
+
+def parse_media_payload(type_: int, payload: bytes, raw_size: int) -> tuple[MediaHead, int]:
+    """Read the payload up to its code."""
+    what = f"{DATA_TYPES[type_]} payload"
+    coder, count = take(payload, 0, 2, what)
+    if count > MAX_PLAN_FIELDS:
+        raise LimitError(f"{what}: a plan of {count} fields")
+    offset, plan = 2, []
+    for _ in range(count):
+        field, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: plan")
+        plan.append(field)
+    rest_size, offset = parse_varint(payload, offset, raw_size + MAX_REST, f"{what}: rest")
+    rest_type = take(payload, offset, 1, what)[0]
+    if rest_type not in REST_TYPES:
+        raise CorruptError(f"{what}: a rest of type {rest_type:#04x}")
+    size, offset = parse_varint(payload, offset + 1, len(payload), f"{what}: rest")
+    rest = take(payload, offset, size, what)
+    return MediaHead(coder, tuple(plan), rest_size, rest_type, rest), offset + size
 
 
 def create_end(index: Index) -> bytes:

@@ -185,15 +185,14 @@ class LMZFile(io.BufferedIOBase):
 
     def __init__(
         self, file: str | bytes | os.PathLike[Any] | IO[bytes], mode: str = "r", *, level: int | None = None,
-        model: Model | None = None, method: str = "auto", coder: str = "range", verify: bool = True,
+        model: Model | None = None, method: str = "auto", coder: str = "range", verify: bool = True, kind: str = "auto",
         threads: int | None = None, backend: str | None = None, notify: Callable[[str], None] | None = None,
         content_size: int | None = None, progress: Progress | None = None,
     ) -> None:  # fmt: skip
         """file: a path, or a binary file object that stays open when this one closes.
 
-        mode: r, w, x or a, with or without b. level, method, coder, verify, content_size: for
-        writing, see LMZCompressor. threads, backend, notify: for loading the model that a file to
-        be read names, see LMZDecompressor. progress: called with the uncompressed bytes done.
+        mode: r, w, x or a, with or without b. level, method, coder, verify, kind, content_size: for
+        writing, see LMZCompressor. threads, backend, notify: for loading a model, see load_model. progress: called with the uncompressed bytes done.
         """
         modes = {"r": "rb", "rb": "rb", "w": "wb", "wb": "wb", "x": "xb", "xb": "xb", "a": "ab", "ab": "ab"}
         if mode not in modes:
@@ -212,8 +211,8 @@ class LMZFile(io.BufferedIOBase):
         if self._writing:
             self._written = 0
             self._compressor = LMZCompressor(
-                6 if level is None else level, model=model, method=method, coder=coder, verify=verify,
-                content_size=content_size, progress=progress,
+                6 if level is None else level, model=model, method=method, coder=coder, verify=verify, kind=kind,
+                threads=threads, backend=backend, notify=notify, content_size=content_size, progress=progress,
             )  # fmt: skip
         else:
             loading = {"threads": threads, "backend": backend, "notify": notify}

@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from lmzip import library, paths
-from lmzip.codec import DEFAULT_LEVEL, Options
 from lmzip.errors import CorruptError, LMZError
+from lmzip.options import DEFAULT_LEVEL, Options
 from lmzip.paths import STANDARD, MisuseError, Sink, Source
 from lmzip.stream import LMZCompressor, LMZDecompressor, get_frame_info
 from lmzip.terminal import Exit, Progress, compressed_text, report_failure, say, size_text, worst
@@ -39,6 +39,7 @@ class Request:
     coder: str = "range"
     no_verify: bool = False
     method: str = "auto"
+    kind: str = "auto"
     max_output: int | None = None
 
     def __post_init__(self) -> None:
@@ -50,11 +51,13 @@ class Request:
             raise MisuseError("--rm removes only what was verified; it does not go with --no-verify")
         if self.model is not None and not self.options.wants_model:
             raise MisuseError(f"-m does not go with -{self.options.level} --method {self.method}: no model is used")
+        if self.kind in ("image", "audio") and self.method != "auto":
+            raise MisuseError(f"--kind {self.kind} does not go with --method {self.method}, which codes bytes")
 
     @property
     def options(self) -> Options:
         """How to code blocks."""
-        return Options(self.level or DEFAULT_LEVEL, self.coder, not self.no_verify, self.method)
+        return Options(self.level or DEFAULT_LEVEL, self.coder, not self.no_verify, self.method, self.kind)
 
     @property
     def loading(self) -> dict[str, Any]:
@@ -143,20 +146,19 @@ def _sink(command: str, source: Source, request: Request, to_stdout: bool) -> Si
 def compress_stream(source: Source, sink: Sink, request: Request) -> None:
     """Compress what is left of a source into one frame, a block at a time."""
     options = request.options
-    model = library.load_model(request.model, **request.loading) if options.wants_model else None
+    model = None if request.model is None else library.load_model(request.model, **request.loading)
     piece = source.read(PIECE)
     # Some files, those in /proc for instance, say that they are empty and are not.
     size = len(piece) if len(piece) < PIECE else source.size or None
-    block_size = options.plan.block_size
     shown = not (request.quiet or sink.is_terminal)
     with Progress(source.name, size, shown) as progress:
         compressor = LMZCompressor(
             options.level, model=model, method=options.method, coder=options.coder, verify=options.verify,
-            content_size=size, progress=progress.tick,
+            kind=options.kind, content_size=size, progress=progress.tick, **request.loading,
         )  # fmt: skip
         while piece:
             sink.write(compressor.compress(piece))
-            progress.ratio(sink.written, source.done // block_size * block_size)
+            progress.ratio(sink.written, compressor.done)
             piece = source.read(PIECE)
             if size is not None and (source.done > size or (not piece and source.done < size)):
                 raise LMZError(f"changed while it was read: it had {size:,} bytes, then {source.done:,}")

@@ -17,9 +17,9 @@ import tqdm
 
 from lmzip import baselines
 from lmzip.baselines import Compressor, ModelInfo, Report, Result, quotient
-from lmzip.codec import DEFAULT_LEVEL, LEVELS
 from lmzip.errors import ModelError
 from lmzip.models.base import Model
+from lmzip.options import DEFAULT_LEVEL, LEVELS
 from lmzip.terminal import Exit, printable, say
 
 INSTALL = "pip install 'lmzip[report]'"

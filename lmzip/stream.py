@@ -7,96 +7,147 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from lmzip import container
-from lmzip.codec import Options, decode_payload, encode_block
+from lmzip import container, library
+from lmzip.codec import decode_payload, encode_block, encode_media_block
 from lmzip.container import Header, Index, ModelDefinition, RecordHeader
-from lmzip.errors import CorruptError, LimitError, TruncatedError
-from lmzip.library import load_model, model_for
+from lmzip.errors import CorruptError, LimitError, LMZError, TruncatedError
+from lmzip.kinds import Layout, Taken, sniff
+from lmzip.library import model_for
 from lmzip.models.base import Model
+from lmzip.options import Options
 
 Buffer = bytes | bytearray | memoryview
 # Called with the bytes of input (encoder) or output (decoder) done so far, never with fewer than
 # before. With `verify`, a byte that is coded and not yet compared counts half.
 Progress = Callable[[int], None]
+SNIFF_SIZE = 1 << 16  # bytes that tell what a file is
+MEDIA_BLOCK_SIZE = 1 << 24
 
 
 class LMZCompressor:
     """Compress a stream of bytes into one frame, block by block.
 
-    Holds one block of input at most. The default model is loaded when the first block is full.
+    Holds one block of input at most; where the content is a compressed picture, all of it up to 64 MiB. A model is
+    loaded when the first block that needs one is full.
     """
 
     def __init__(
         self, level: int = 6, *, model: Model | None = None, method: str = "auto", coder: str = "range",
-        verify: bool = True, content_size: int | None = None, progress: Progress | None = None,
+        verify: bool = True, kind: str = "auto", threads: int | None = None, backend: str | None = None,
+        notify: Callable[[str], None] | None = None, content_size: int | None = None,
+        progress: Progress | None = None,
     ) -> None:  # fmt: skip
         """level: 1 (fast) to 9 (small). model: None for the default one.
 
         method: what to try, see Options; at `auto`, levels 1 to 3 need no model.
         coder: `range` or `rans`. verify: decode every block again before it is given out.
+        kind: `auto`, or `bytes` to take no picture or recording apart, see Options.
+        threads, backend, notify: how to load the default model, see load_model.
         content_size: size of the whole input where it is known; recorded, and checked at `flush`.
         """
-        self._options = Options(level, coder, verify, method)
+        self._options = Options(level, coder, verify, method, kind)
         self._model = model
+        self._loading: dict[str, Any] = {"threads": threads, "backend": backend, "notify": notify}
         self._content_size, self._progress = content_size, progress
         self._pending = bytearray()
+        self._sniffed = not self._options.takes_apart
+        self._layout: Layout | None = None
         self._records: list[tuple[int, int]] = []
         self._sha256 = hashlib.sha256()
         self._defined = self._finished = False
         self._header_size = 0  # until it was given out
-        self._done = 0
+        self.done = 0
 
     def compress(self, data: Buffer) -> bytes:
         """Take data; return what is ready of the frame, often nothing."""
         if self._finished:
             raise ValueError("the frame was finished; make a new LMZCompressor for another one")
         self._pending += memoryview(data).cast("B")
-        out = self._header()
-        size = self._options.plan.block_size
-        while len(self._pending) >= size:
-            block = bytes(self._pending[:size])
-            del self._pending[:size]
-            out += self._block(block)
-        return out
+        return self._blocks(final=False)
 
     def flush(self) -> bytes:
         """Finish the frame: return the rest of it."""
         if self._finished:
             raise ValueError("the frame was finished before")
-        out = self._header()
-        if self._pending:
-            out += self._block(bytes(self._pending))
-            self._pending.clear()
-        if self._content_size not in (None, self._done):
-            raise ValueError(f"content_size was {self._content_size}, but the input had {self._done} bytes")
+        out = self._blocks(final=True) + self._header(self._options.plan.block_size)
+        if self._content_size not in (None, self.done):
+            raise ValueError(f"content_size was {self._content_size}, but the input had {self.done} bytes")
         self._finished = True
         return out + container.create_end(Index(self._header_size, tuple(self._records), self._sha256.digest()))
 
-    def _header(self) -> bytes:
+    def _blocks(self, final: bool) -> bytes:
+        """Code the blocks that are whole; final: all that is left is."""
+        if not self._sniffed and (final or len(self._pending) >= SNIFF_SIZE):
+            self._sniff()
+        if not self._sniffed:
+            return b""
+        out = b""
+        if self._layout is not None and self._layout.whole:
+            if not final and len(self._pending) <= container.MAX_BLOCK_SIZE:
+                return b""
+            data = bytes(self._pending)
+            taken = self._layout.take(data, 0) if len(data) <= container.MAX_BLOCK_SIZE else None
+            if taken is not None:
+                self._pending.clear()
+                return self._header(len(data)) + self._block(data, taken)
+            self._refuse("it cannot be taken apart")
+            self._layout = None
+        most = self._options.plan.block_size if self._layout is None else MEDIA_BLOCK_SIZE
+        out = self._header(most)
+        while len(self._pending) >= most or (final and self._pending):
+            size, taken = min(most, len(self._pending)), None
+            if self._layout is not None:
+                size = min(self._layout.block_end(self.done, most) - self.done, size)
+                taken = self._layout.take(bytes(self._pending[:size]), self.done)
+            data = bytes(self._pending[:size])
+            del self._pending[:size]
+            out += self._block(data, taken)
+        return out
+
+    def _sniff(self) -> None:
+        """Find out how to cut the content."""
+        self._sniffed = True
+        self._layout = sniff(bytes(self._pending[:SNIFF_SIZE]))
+        if self._layout is None:
+            self._refuse("it is none that lmzip knows")
+        elif self._options.kind not in ("auto", self._layout.kind):
+            self._refuse(f"it is of the kind {self._layout.kind}")
+
+    def _refuse(self, why: str) -> None:
+        """Raise LMZError where a kind of data was asked for that the content is not."""
+        if self._options.kind != "auto":
+            raise LMZError(f"the content cannot be coded as {self._options.kind}: {why}")
+
+    def _header(self, block_size: int) -> bytes:
         if self._header_size:
             return b""
-        options = self._options
-        header = container.create_header(Header(options.level, options.plan.block_size, self._content_size))
+        header = container.create_header(Header(self._options.level, block_size, self._content_size))
         self._header_size = len(header)
         return header
 
-    def _block(self, data: bytes) -> bytes:
-        if self._options.wants_model and self._model is None:
-            self._model = load_model()
-        model = self._model if self._options.wants_model else None
-        done, report = self._done, self._progress
+    def _block(self, data: bytes, taken: Taken | None) -> bytes:
+        done, report = self.done, self._progress
         tick = None if report is None else lambda amount: report(done + int(amount))
-        type_, payload = encode_block(data, model, done == 0, self._options, tick)
+        coded = None
+        if taken is not None:
+            assert self._layout is not None
+            coded = encode_media_block(data, taken, self._layout.whole, self._options, tick)
+        if coded is None:
+            if self._options.wants_model and self._model is None:
+                self._model = library.load_model(**self._loading)
+            model = self._model if self._options.wants_model else None
+            coded = encode_block(data, model, done == 0, self._options, tick)
+        type_, payload = coded
         out = b""
-        if type_ in container.MODEL_TYPES and not self._defined and model is not None:
-            definition = ModelDefinition(model.id, model.sha256, model.profile)
+        if type_ in container.MODEL_TYPES and not self._defined and self._model is not None:
+            definition = ModelDefinition(self._model.id, self._model.sha256, self._model.profile)
             out = self._record(container.MODEL_DEFINITION, container.create_model_definition(definition))
             self._defined = True
         out += self._record(type_, payload, data)
         self._sha256.update(data)
-        self._done += len(data)
+        self.done += len(data)
         if report is not None:
-            report(self._done)
+            report(self.done)
         return out
 
     def _record(self, type_: int, payload: bytes, raw: bytes | None = None) -> bytes:

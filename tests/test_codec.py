@@ -12,12 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mocks import TOTAL, MockModel, MockSession, bigram, certain, markov_text, uniform
 
-from lmzip import codec, container, lockstep
-from lmzip.codec import LEVELS, Options, decode_payload, encode_block
+from lmzip import codec, container, general, lockstep, lockstep_block
+from lmzip.codec import decode_payload, encode_block
 from lmzip.coders import CODER_IDS, CODERS
 from lmzip.container import ADAPTIVE, ENSEMBLE, MODEL, RANK, LockstepPlan
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
 from lmzip.models.ensemble.parts import ALL, LEAN, Parts
+from lmzip.options import LEVELS, Options
 
 TEXT = markov_text(2400)
 MODELS = {"uniform": uniform(), "bigram": bigram(TEXT), "certain": certain(ord("a"))}
@@ -36,13 +37,15 @@ def coded(
         pass
 
     if type_ == RANK:
-        return codec._pack_ranks(lockstep.encode_ranks(model.begin(windows, True), symbols, windows, watch), plan)
+        return lockstep_block._pack_ranks(
+            lockstep.encode_ranks(model.begin(windows, True), symbols, windows, watch), plan
+        )
     if type_ == MODEL:
         lockstep.encode_symbols(model.begin(windows, True), symbols, windows, encoder, watch)
     else:
         network = model if type_ == ENSEMBLE else None
         session = None if network is None else network.begin(windows, True)
-        ensemble = codec._ensemble(plan, len(data), network)
+        ensemble = lockstep_block._ensemble(plan, len(data), network)
         lockstep.encode_decisions(ensemble, session, symbols, windows, encoder, watch)
     return container.create_lockstep_payload(type_, plan) + encoder.finish()
 
@@ -111,14 +114,14 @@ def test_each_method_is_used_where_it_is_asked_for() -> None:
 
 def test_noise_is_not_worked_on() -> None:
     noise = random.Random(3).randbytes(1 << 17)
-    assert codec._looks_random(noise) and not codec._looks_random(noise[: 1 << 16] + TEXT * 40)
+    assert general.looks_random(noise) and not general.looks_random(noise[: 1 << 16] + TEXT * 40)
     assert encode_block(noise, uniform(), True, Options()) == (container.STORED, noise)
 
 
 @pytest.mark.parametrize("size", [1, 100, 30_000, 200_000])
 def test_lzma_is_never_larger_than_by_default(size: int) -> None:
     data = (TEXT * 100)[: size // 2] + random.Random(2).randbytes(size - size // 2)
-    payload = codec._encode_lzma(data)
+    payload = general.encode_lzma(data)
     default = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME}
     assert len(payload) <= len(lzma.compress(data, lzma.FORMAT_RAW, filters=[default]))
     assert decode_payload(container.LZMA, payload, size, None) == data
@@ -126,7 +129,7 @@ def test_lzma_is_never_larger_than_by_default(size: int) -> None:
 
 def test_lzma_looks_at_data_as_suits_it() -> None:
     source = (Path(__file__).parents[1] / "corpora/samples/pep-0697.rst").read_bytes()
-    payload = codec._encode_lzma(source)
+    payload = general.encode_lzma(source)
     # The sixth byte of an LZMA2 chunk is (pb * 5 + lp) * 9 + lc, by default 93.
     assert payload[5] in (1, 2) and len(payload) < len(source)
     assert decode_payload(container.LZMA, payload, len(source), None) == source
@@ -165,6 +168,9 @@ def test_hopeless_blocks_are_given_up_early() -> None:
     data = b"ab" * 40000  # zstd needs a few bytes, the uniform model 80,000
     model = CountingModel(uniform().table, "counting")
     assert encode_block(data, model, True, Options(method="model"))[0] in (container.LZMA, container.ZSTD)
+    calls.clear()
+    size = len(general.encode_general(data)[1])  # the block's coding need not wait for that
+    assert lockstep_block.encode_in_lockstep(MODEL, data, model, True, Options(), lambda: size, None) is None
     assert sum(calls) < len(data) // 4 // 10
 
 

@@ -13,14 +13,15 @@ from command import Call
 from language_models import byte_level
 
 import lmzip
-from lmzip import codec, container, equal_info, lockstep, stream
-from lmzip.codec import Options, decode_payload
+from lmzip import codec, container, equal_info, lockstep, lockstep_block, stream
+from lmzip.codec import decode_payload
 from lmzip.container import ModelDefinition
 from lmzip.errors import LMZError, ModelError
 from lmzip.library import load_model, model_for
 from lmzip.models.base import Model
 from lmzip.models.float_model import FloatModel, frequencies_of, load_float_model
 from lmzip.models.profile import differences, is_portable
+from lmzip.options import Options
 
 TEXT = b"It was the best of times, it was the worst of times. \xff\x00" * 6
 
@@ -54,7 +55,9 @@ def model(folder: Path) -> FloatModel:
 
 def coded(type_: int, data: bytes, model: Model, file_start: bool = True) -> bytes:
     """Code a block by the network, although random weights predict nothing."""
-    payload = codec._encode_in_lockstep(type_, data, model, file_start, Options(), 9 * len(data), None)
+    payload = lockstep_block.encode_in_lockstep(
+        type_, data, model, file_start, Options(), lambda: None, lambda done: None
+    )
     assert payload is not None
     return payload
 
@@ -62,7 +65,7 @@ def coded(type_: int, data: bytes, model: Model, file_start: bool = True) -> byt
 @pytest.mark.parametrize("type_", container.MODEL_TYPES)
 def test_there_and_back(type_: int, model: FloatModel) -> None:
     assert len(model.encode(TEXT)) > model.context
-    assert codec._windows_for(model.encode(TEXT * 999), TEXT * 999, model, Options(4)) < lockstep.TWO_COHORTS
+    assert lockstep_block._windows_for(model.encode(TEXT * 999), TEXT * 999, model, Options(4)) < lockstep.TWO_COHORTS
     assert decode_payload(type_, coded(type_, TEXT, model), len(TEXT), model) == TEXT
 
 

@@ -146,9 +146,9 @@ def test_a_model_that_remembers_much_gets_few_windows(made: Path) -> None:
     model = load_model(made)
     assert model.most_windows == (1 << 30) // model.engine.config.window_bytes(1)
     text = PROSE[:6000].encode()
-    many = lmzip.codec._windows_for(model.encode(text), text, model, lmzip.codec.Options(level=4))
+    many = lmzip.lockstep_block._windows_for(model.encode(text), text, model, lmzip.options.Options(level=4))
     model.most_windows = 1
-    few = lmzip.codec._windows_for(model.encode(text), text, model, lmzip.codec.Options(level=4))
+    few = lmzip.lockstep_block._windows_for(model.encode(text), text, model, lmzip.options.Options(level=4))
     model.most_windows = 1000
     assert (many, few) == (2, 1)
 

@@ -14,8 +14,7 @@ from language_models import FAMILIES, PROSE, SPECIAL, make_model, parent_log_pro
 from networks import evaluate
 from safetensors.torch import load_file, save_file
 
-from lmzip import codec, container
-from lmzip.codec import Options
+from lmzip import codec, container, lockstep_block
 from lmzip.library import load_model
 from lmzip.models.bundle import FILES
 from lmzip.models.exact.backends import BACKENDS, make_engine
@@ -28,6 +27,7 @@ from lmzip.models.importing.importer import Report, import_model
 from lmzip.models.importing.source import Source
 from lmzip.models.importing.vocabulary import convert
 from lmzip.models.text import TextModel
+from lmzip.options import Options
 
 STEPS = 70  # of training
 DATA = (PROSE[:500] + "<|endoftext|> é\u2581漢字 e\u0301\r\n\0 <s>").encode() + bytes(range(256))
@@ -118,7 +118,9 @@ def test_importing_again_gives_the_same_bytes(
 
 @pytest.mark.parametrize("type_", [container.MODEL, container.ENSEMBLE])
 def test_blocks_come_back(imported: Imported, type_: int) -> None:
-    payload = codec._encode_in_lockstep(type_, DATA, imported.model, True, Options(level=9), 1 << 30, None)
+    payload = lockstep_block.encode_in_lockstep(
+        type_, DATA, imported.model, True, Options(level=9), lambda: None, lambda done: None
+    )
     assert payload is not None
     other = load_model(imported.folder, threads=1, backend="torch" if type_ == container.MODEL else "cpu")
     assert codec.decode_payload(type_, payload, len(DATA), other) == DATA

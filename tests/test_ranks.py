@@ -51,9 +51,9 @@ def test_ranks_as_bytes() -> None:
 
 def test_blocks_of_ranks_that_cannot_be() -> None:
     def payload(ranks: bytes, packer: int = container.LZMA) -> bytes:
-        from lmzip import codec
+        from lmzip import general
 
-        pack = {container.LZMA: codec._encode_lzma, container.ZSTD: codec.zstd.compress}[packer]
+        pack = {container.LZMA: general.encode_lzma, container.ZSTD: general.zstd.compress}[packer]
         head = container.create_lockstep_payload(RANK, LockstepPlan(3, 1, packer, True))
         return head + container.create_varint(len(ranks)) + pack(ranks)
 

@@ -13,8 +13,8 @@ from mocks import bigram, markov_text, uniform
 
 import lmzip
 from lmzip import container, library
-from lmzip.codec import LEVELS, Level
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError, TruncatedError
+from lmzip.options import LEVELS, Level
 
 TEXT = markov_text(850) + b"\r\n\xff\x00<|endoftext|>"
 MODEL = bigram(TEXT)

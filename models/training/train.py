@@ -5,8 +5,8 @@ trained with Muon for the matrices and AdamW for the rest, in bfloat16 where the
 the last part of the run every matrix product sees weights rounded to 7 bits and activations to
 8, exactly as the exact network rounds them, with straight-through gradients.
 
-The run can be stopped at any moment: the same command goes on from OUT/checkpoint.pt. Time, not
-steps, is the budget; the time of earlier runs counts.
+The run can be stopped at any moment: the same command goes on from OUT/checkpoint.pt. The budget is time, or with
+--steps a number of steps, which makes runs on a busy machine comparable; earlier runs count.
 """
 
 from __future__ import annotations
@@ -258,12 +258,16 @@ class Trainer:
             result[domain] = round(nats / math.log(2) / size, 4)
         return result
 
-    def run(self, minutes: float, crops: int, length: int, compile_: bool) -> None:
+    def progress(self, minutes: float, steps: int) -> float:
+        """Return the share of the budget that is spent: of the steps, if there are any, else of the minutes."""
+        return self.steps / steps if steps else self.seconds / (60 * minutes)
+
+    def run(self, minutes: float, steps: int, crops: int, length: int, compile_: bool) -> None:
         """Train until the budget is spent."""
         loss_of = torch.compile(self.network.loss) if compile_ else self.network.loss
         begun, mean, last_save = time.monotonic() - self.seconds, float("nan"), time.monotonic()
         first = self.steps + 1
-        while (progress := self.seconds / (60 * minutes)) < 1:
+        while (progress := self.progress(minutes, steps)) < 1:
             if Matrix.quantised != (progress >= QUANTISE_FROM):
                 Matrix.quantised = progress >= QUANTISE_FROM
                 loss_of = torch.compile(self.network.loss) if compile_ else self.network.loss
@@ -309,6 +313,7 @@ class Trainer:
 @click.argument("tokens", type=click.Path(path_type=Path, exists=True))
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--minutes", default=60.0, help="Time to train for, earlier runs into OUT counted in.")
+@click.option("--steps", default=0, help="Steps to train for, earlier runs into OUT counted in, instead of minutes.")
 @click.option("--hidden", default=256, help="Width of the residual.")
 @click.option("--layers", default=6)
 @click.option(
@@ -322,8 +327,8 @@ class Trainer:
 @click.option("--compile/--no-compile", "compile_", default=True)
 @click.option("--seed", default=0)
 def main(
-    tokens: Path, out: Path, minutes: float, hidden: int, layers: int, init: Path | None, rate: float,
-    crops: int, length: int, threads: int, device: str, compile_: bool, seed: int,
+    tokens: Path, out: Path, minutes: float, steps: int, hidden: int, layers: int, init: Path | None,
+    rate: float, crops: int, length: int, threads: int, device: str, compile_: bool, seed: int,
 ) -> None:  # fmt: skip
     """Train a network on the packed TOKENS and keep its checkpoint in OUT."""
     if threads:
@@ -341,7 +346,7 @@ def main(
     if init is not None:
         trainer.begin_from(init)
     trainer.restore()
-    trainer.run(minutes, crops, length, compile_)
+    trainer.run(minutes, steps, crops, length, compile_)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import struct
 from pathlib import Path
 
 import lmzip
-from lmzip import codec, container
+from lmzip import container, options
 from lmzip.models.ensemble.parts import ALL
 
 FOLDER = Path(__file__).parent
@@ -75,9 +75,9 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
 
 
 def _in_small_windows(data: bytes) -> bytes:
-    usual, codec.LEVELS[4] = codec.LEVELS[4], codec.Level(1 << 21, 300, 256, "ensemble", ALL)
+    usual, options.LEVELS[4] = options.LEVELS[4], options.Level(1 << 21, 300, 256, "ensemble", ALL)
     packed = lmzip.compress(data, 4, coder="rans")
-    codec.LEVELS[4] = usual
+    options.LEVELS[4] = usual
     return packed
 
 

@@ -1,0 +1,84 @@
+"""What lzma and zstd make of bytes, and back."""
+
+from __future__ import annotations
+
+import lzma
+import sys
+
+import numpy as np
+
+from lmzip import container
+from lmzip.errors import CorruptError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+# The dictionary size is format: the decoder must have as much. How lzma looks at its input (bits of
+# the literal before, of the position for literals, of the position) stands in the LZMA2 chunks, so
+# the encoder is free: the default and the three that helped it most on small text and binary files.
+_LZMA_FILTER = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 24}
+_LZMA_VIEWS = [{"lc": lc, "lp": lp, "pb": pb} for lc, lp, pb in ((3, 0, 2), (1, 0, 0), (2, 0, 0), (0, 1, 2))]
+_LZMA_SAMPLE = 1 << 16  # bytes of a block that all of them are tried on
+
+_ZSTD_OPTIONS: dict[int, int] = {
+    zstd.CompressionParameter.compression_level: 19,
+    zstd.CompressionParameter.content_size_flag: 0,  # the record has it
+}
+_SAMPLE = 1 << 11  # bytes; what looks random is judged by eight of them
+
+
+def looks_random(data: bytes) -> bool:
+    """Whether samples of the data are as even as noise: compressed or encrypted already."""
+    samples = [data[start : start + _SAMPLE] for start in np.linspace(0, max(len(data) - _SAMPLE, 0), 8).astype(int)]
+    joined = b"".join(samples)
+    return len(joined) >= 8 * _SAMPLE and len(zstd.compress(joined, 3)) >= len(joined)
+
+
+def encode_general(data: bytes) -> tuple[int, bytes]:
+    """Return (record type, payload) of the smaller of zstd and lzma."""
+    packed = [(container.ZSTD, zstd.compress(data, options=_ZSTD_OPTIONS)), (container.LZMA, encode_lzma(data))]
+    return min(packed, key=lambda candidate: len(candidate[1]))
+
+
+def decode_zstd(payload: bytes, raw_size: int, what: str) -> bytes:
+    """Return the raw_size bytes of a zstd frame; CorruptError unless it is just that."""
+    decompressor = zstd.ZstdDecompressor()
+    try:
+        data = decompressor.decompress(payload, raw_size + 1)
+    except zstd.ZstdError as error:
+        raise CorruptError(f"{what}: {error}") from error
+    if not decompressor.eof or decompressor.unused_data:
+        raise CorruptError(f"{what}: not exactly one zstd frame of {raw_size} bytes")
+    return data
+
+
+def encode_lzma(data: bytes) -> bytes:
+    """Return the smaller of what lzma's default makes and what does best on a sample from the middle."""
+
+    def encode(piece: bytes, view: int) -> bytes:
+        size = max(len(piece), 4096)  # more dictionary would only take memory
+        return lzma.compress(piece, lzma.FORMAT_RAW, filters=[_LZMA_FILTER | _LZMA_VIEWS[view] | {"dict_size": size}])
+
+    start = max(0, (len(data) - _LZMA_SAMPLE) // 2)
+    samples = [encode(data[start : start + _LZMA_SAMPLE], view) for view in range(len(_LZMA_VIEWS))]
+    best = min(range(len(samples)), key=lambda view: len(samples[view]))
+    return min((encode(data, view) for view in {0, best}), key=len)
+
+
+def decode_lzma(payload: bytes, raw_size: int, what: str) -> bytes:
+    """Return the raw_size bytes of an LZMA2 stream; CorruptError unless it is just that."""
+    decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_LZMA_FILTER])
+    try:
+        data = decompressor.decompress(payload, raw_size + 1)
+    except lzma.LZMAError as error:
+        raise CorruptError(f"{what}: {error}") from error
+    if not decompressor.eof or decompressor.unused_data:
+        raise CorruptError(f"{what}: not exactly one lzma2 stream of {raw_size} bytes")
+    return data
+
+
+def decode_general(type_: int, payload: bytes, raw_size: int, what: str) -> bytes:
+    """Return what encode_general was given. Raises CorruptError unless the payload is just that."""
+    return (decode_zstd if type_ == container.ZSTD else decode_lzma)(payload, raw_size, what)

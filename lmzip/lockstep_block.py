@@ -1,0 +1,186 @@
+"""Blocks of symbols in lockstep: what a network and the ensemble make of a block, and back.
+
+`lockstep.py` has the loops.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lmzip import container, lockstep
+from lmzip.coders import CODER_IDS, CODERS, FREQUENCY_TOTAL, CoderError, pack_ranks, unpack_ranks
+from lmzip.container import LockstepPlan
+from lmzip.errors import CorruptError, LMZError, UnsupportedError
+from lmzip.general import decode_general, encode_general
+from lmzip.models.base import Model
+from lmzip.models.ensemble.numbers import HISTORY_LIMIT
+from lmzip.models.ensemble.parts import Parts
+from lmzip.models.ensemble.records import find_record
+from lmzip.models.ensemble.tree import Tree, make_tree
+from lmzip.models.profile import is_portable
+from lmzip.options import Options, Progress
+
+if TYPE_CHECKING:
+    from lmzip.models.ensemble.ensemble import Ensemble
+
+_SAMPLE = 1 << 11  # bytes; whether the network helps is judged by pieces of this size
+_RANK_PACKERS = (container.ZSTD, container.LZMA)
+
+
+def network_helps(data: bytes, model: Model) -> bool:
+    """Whether the network alone needs clearly fewer bits for samples of the data than their bytes' frequencies do."""
+    size = min(len(data), _SAMPLE)
+    starts = np.linspace(0, len(data) - size, 4 if len(data) > 8 * _SAMPLE else 1).astype(int)
+    pieces = [data[start : start + size] for start in starts]
+    cut = [model.encode(piece) for piece in pieces]
+    steps = min(min(len(symbols) for symbols in cut), _SAMPLE // 4)
+    table = np.stack([symbols[:steps] for symbols in cut])
+    frequencies = model.begin(len(table), False, steps).prefill(table)
+    chosen = np.take_along_axis(frequencies, table.T[:, :, None].astype(np.int64), axis=2)
+    bits = -np.log2(chosen / FREQUENCY_TOTAL).sum() / model.tree.length[table].sum()
+    counts = np.bincount(np.frombuffer(b"".join(pieces), np.uint8), minlength=256)
+    shares = counts[counts > 0] / counts.sum()
+    return bool(bits < 0.9 * -(shares * np.log2(shares)).sum())
+
+
+def encode_in_lockstep(
+    type_: int, data: bytes, model: Model | None, file_start: bool, options: Options,
+    limit: Callable[[], int | None], progress: Progress,
+) -> bytes | None:  # fmt: skip
+    """Return the payload of a block of a lockstep type.
+
+    limit: asked now and then for the bytes that it must stay under, None while that is not known; None is
+    returned as soon as it cannot.
+    """
+    model = None if type_ == container.ADAPTIVE else model
+    symbols = np.frombuffer(data, np.uint8).astype(np.int32) if model is None else model.encode(data)
+    record = find_record(data) if type_ in container.DECISION_TYPES else 0
+    windows = _windows_for(symbols, data, model, options)
+    parts = options.plan.parts if type_ in container.DECISION_TYPES else Parts(0, 0)
+    plan = LockstepPlan(len(symbols), windows, CODER_IDS[options.coder], file_start, record, *parts)
+    encoder = CODERS[plan.coder][0]()
+    stride = lockstep.stride_of(windows, 1 if model is None else model.alphabet)
+
+    def watch(done: int, size: int) -> None:
+        most = limit()
+        if most is not None and size >= most:
+            raise lockstep.TooLong
+        progress(done * len(data) / len(symbols))
+
+    try:
+        if type_ == container.RANK and model is not None:
+            session = model.begin(windows, file_start, stride)
+            ranks = lockstep.encode_ranks(session, symbols, windows, watch, stride)
+            return _pack_ranks(ranks, plan)
+        if type_ == container.MODEL and model is not None:
+            session = model.begin(windows, file_start, stride)
+            lockstep.encode_symbols(session, symbols, windows, encoder, watch, stride)
+        else:
+            network = None if model is None else model.begin(windows, file_start, stride, beside=1)
+            ensemble = _ensemble(plan, len(data), model)
+            lockstep.encode_decisions(ensemble, network, symbols, windows, encoder, watch, stride)
+    except lockstep.TooLong:
+        return None
+    return container.create_lockstep_payload(type_, plan) + encoder.finish()
+
+
+def decode_in_lockstep(
+    type_: int, payload: bytes, raw_size: int, model: Model | None, what: str, progress: Progress
+) -> bytes:
+    """Return the raw_size bytes of a block of a lockstep type; what: its name in errors.
+
+    Raises CorruptError and UnsupportedError.
+    """
+    plan, start = container.parse_lockstep_payload(type_, payload, raw_size)
+    if plan.coder not in (_RANK_PACKERS if type_ == container.RANK else CODERS):
+        raise UnsupportedError(f"{what}: coder {plan.coder} is of a newer lmzip")
+    parts = Parts(plan.contexts, plan.sets)
+    if type_ in container.DECISION_TYPES and not parts.are_known():
+        raise UnsupportedError(f"{what}: contexts {parts.contexts:#x}, sets {parts.sets:#x} are of a newer lmzip")
+
+    def report(done: int) -> None:
+        progress(done * raw_size / plan.symbols)
+
+    try:
+        if type_ == container.RANK and model is not None:
+            session = model.begin(plan.windows, plan.file_start)
+            symbols = lockstep.decode_ranks(session, _unpack_ranks(payload, start, plan, what), plan.windows, report)
+            return model.decode(symbols, raw_size)
+        if type_ == container.MODEL and model is not None:
+            decoder = CODERS[plan.coder][1](payload[start:])
+            session = model.begin(plan.windows, plan.file_start)
+            symbols = lockstep.decode_symbols(session, decoder, plan.symbols, plan.windows, report)
+            decoder.finish()
+        else:
+            from lmzip.coders.bits import finish_bits, open_bits  # numba takes its time
+
+            cohorts = lockstep.cohorts(plan.windows)
+            sessions = [
+                model.begin(len(part), plan.file_start and part.start == 0, beside=len(cohorts) - 1)
+                for part in cohorts if model is not None
+            ]  # fmt: skip
+            reader = open_bits(plan.coder, payload[start:])
+            ensemble = _ensemble(plan, raw_size, model)
+            symbols = lockstep.decode_decisions(ensemble, sessions, reader, plan.symbols, plan.windows, report)
+            finish_bits(reader)
+        if model is None:
+            return symbols.astype(np.uint8).tobytes()
+        return model.decode(symbols, raw_size)
+    except (CoderError, ValueError) as error:
+        raise CorruptError(f"{what}: {error}") from error
+
+
+def _pack_ranks(ranks: lockstep.Symbols, plan: LockstepPlan) -> bytes:
+    """Return the payload of a block of ranks."""
+    packed = pack_ranks(ranks)
+    packer, code = encode_general(packed)
+    head = container.create_lockstep_payload(container.RANK, dataclasses.replace(plan, coder=packer))
+    return head + container.create_varint(len(packed)) + code
+
+
+def _unpack_ranks(payload: bytes, start: int, plan: LockstepPlan, what: str) -> lockstep.Symbols:
+    """Return the ranks that a payload has from `start` on."""
+    size, start = container.parse_varint(payload, start, 3 * plan.symbols, f"{what}: size of the ranks")
+    return unpack_ranks(decode_general(plan.coder, payload[start:], size, what), plan.symbols)
+
+
+def _ensemble(plan: LockstepPlan, size: int, model: Model | None) -> Ensemble:
+    """Return the ensemble of a block of `size` bytes."""
+    from lmzip.models.ensemble.ensemble import Ensemble, is_trusted  # numba takes its time
+
+    if not is_trusted():
+        raise LMZError(
+            "the ensemble does not compute exactly on this machine: its self-test gives other integers than everywhere "
+            "else. Nothing was coded. Please report this with the output of `lmzip models info`"
+        )
+    parts = Parts(plan.contexts, plan.sets)
+    if model is None:
+        return Ensemble(_byte_tree(), plan.windows, size, plan.record, False, parts)
+    return Ensemble(model.tree, plan.windows, size, plan.record, True, parts, model.prior)
+
+
+@functools.cache
+def _byte_tree() -> Tree:
+    """Return the tree of blocks without a network, whose symbols are bytes."""
+    return make_tree([bytes([byte]) for byte in range(256)])
+
+
+def _windows_for(symbols: lockstep.Symbols, data: bytes, model: Model | None, options: Options) -> int:
+    """Return the number of windows: the level's, or fewer where the model wants that or one would be much longer."""
+    windows = min(options.plan.windows(len(data)), len(symbols))
+    if model is None:
+        return windows
+    windows = min(windows, model.most_windows)
+    if not is_portable(model.profile):
+        windows = min(windows, lockstep.TWO_COHORTS - 1)  # so that the decoder too asks for all of them at once
+    while windows > 1:
+        longest = model.tree.length[lockstep.cut(symbols, windows)].sum(axis=1).max()
+        if windows * longest <= HISTORY_LIMIT * len(data):
+            break
+        windows //= 2
+    return windows

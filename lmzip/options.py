@@ -1,0 +1,94 @@
+"""How to code: levels and options."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from lmzip.coders import CODER_IDS
+from lmzip.models.ensemble.parts import ALL, LEAN, Parts
+
+# Called with the number of bytes of a block that are done, now and then, never with fewer than before.
+Progress = Callable[[float], None]
+
+METHODS = ("auto", "ensemble", "adaptive", "model", "rank", "general")
+KINDS = ("auto", "bytes", "image", "audio")
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """How a block is cut: ceil(size / window_size) windows, but at most max_windows.
+
+    Longer windows predict better; more windows decode faster, as long as there are threads for them: eight
+    keep two busy. Without a network there is nothing to share.
+    """
+
+    block_size: int
+    window_size: int
+    max_windows: int
+    method: str = "ensemble"
+    parts: Parts = ALL
+
+    def windows(self, size: int) -> int:
+        """Return the number of windows for a block of `size` bytes: of nothing else."""
+        return max(1, min(-(-size // self.window_size), self.max_windows))
+
+
+LEVELS = {
+    1: Level(1 << 20, 1 << 20, 1, "adaptive", LEAN),
+    2: Level(1 << 22, 1 << 22, 1, "adaptive", LEAN),
+    3: Level(1 << 22, 1 << 22, 1, "adaptive", ALL),
+    4: Level(1 << 21, 4096, 64, "ensemble", LEAN),
+    5: Level(1 << 22, 8192, 32, "ensemble", ALL),
+    6: Level(1 << 22, 16384, 16, "ensemble", ALL),
+    7: Level(1 << 22, 65536, 8, "ensemble", ALL),
+    8: Level(1 << 23, 1 << 18, 4, "ensemble", ALL),
+    9: Level(1 << 24, 1 << 24, 1, "ensemble", ALL),
+}
+DEFAULT_LEVEL = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to code blocks.
+
+    method: `ensemble`, `adaptive` (the ensemble without a network), `model` (the network alone),
+    `rank` (ranks of the network's predictions, packed by lzma or zstd), `general` (lzma and zstd
+    alone), or `auto`: as the level says, but without the network where it does not know such data.
+    verify: decode every block again before it is given out.
+    kind: `auto`: a file of pixels or samples is taken apart where that is smaller, with method `auto`; `bytes`:
+    none is; `image`, `audio`: only such files are taken, LMZError for others.
+    """
+
+    level: int = DEFAULT_LEVEL
+    coder: str = "range"
+    verify: bool = True
+    method: str = "auto"
+    kind: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.level not in LEVELS:
+            raise ValueError(f"level must be 1 to 9, not {self.level!r}")
+        if self.coder not in CODER_IDS:
+            raise ValueError(f"coder must be one of {', '.join(CODER_IDS)}, not {self.coder!r}")
+        if self.method not in METHODS:
+            raise ValueError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
+        if self.kind in ("image", "audio") and self.method != "auto":
+            raise ValueError(f"method {self.method!r} codes bytes; it does not go with kind {self.kind!r}")
+
+    @property
+    def plan(self) -> Level:
+        """The window plan of the level."""
+        return LEVELS[self.level]
+
+    @property
+    def wants_model(self) -> bool:
+        """Whether a model may be used."""
+        return (self.plan.method if self.method == "auto" else self.method) in ("ensemble", "model", "rank")
+
+    @property
+    def takes_apart(self) -> bool:
+        """Whether files of pixels or samples are taken apart."""
+        return self.kind != "bytes" and self.method == "auto"
