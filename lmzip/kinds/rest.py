@@ -1,0 +1,133 @@
+"""What a file taken apart consists of, and the bytes of its rest (FORMAT.md, "Files taken apart")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_SAMPLES = 1 << 27  # of one piece
+MAX_SIDE = 1 << 31  # of a picture, and frames of a sound
+MAX_CHANNELS = 1 << 16
+FEWEST_SAMPLES = 256  # fewer are not worth a model
+
+KINDS = ("image", "audio")
+RAW, PNG = range(2)  # forms of a rest
+IMAGE_DIMENSIONS, AUDIO_DIMENSIONS = 3, 2
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A piece of a file, taken apart.
+
+    Attributes:
+        kind: "image" or "audio".
+        samples: image: (height, width, channels), uint8 up to a depth of 8 bits, else uint16;
+            audio: (frames, channels), int32.
+        depth: bits a sample. Audio has -2^(depth - 1) to 2^(depth - 1) - 1, images 0 to 2^depth - 1.
+        palette: whether the samples of an image are indices of a palette.
+        rest: all that put_together needs besides.
+    """
+
+    kind: str
+    samples: NDArray[Any]
+    depth: int
+    palette: bool
+    rest: bytes
+
+
+class Shape(NamedTuple):
+    """What a decoder of samples must know beforehand."""
+
+    kind: str
+    shape: tuple[int, ...]
+    depth: int
+    palette: bool
+
+
+class Writer:
+    """Bytes that grow by varints (FORMAT.md section 1) and strings."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+
+    def numbers(self, *values: int) -> None:
+        """Append varints."""
+        for value in values:
+            while value > 0x7F:
+                self.buffer.append(value & 0x7F | 0x80)
+                value >>= 7
+            self.buffer.append(value)
+
+    def string(self, string: bytes) -> None:
+        """Append the length and the bytes."""
+        self.numbers(len(string))
+        self.buffer += string
+
+
+class Reader:
+    """Reads what Writer wrote; ValueError for all that it never writes."""
+
+    def __init__(self, buffer: bytes) -> None:
+        self.buffer, self.offset = buffer, 0
+
+    def number(self, limit: int) -> int:
+        """Read a varint of at most `limit`."""
+        value = shift = 0
+        while True:
+            byte = self.take(1)[0]
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if value > limit or shift > 63 or (byte == 0 and shift > 7):
+                raise ValueError("the rest of a file taken apart: a number beyond its limit")
+            if byte < 0x80:
+                return value
+
+    def take(self, length: int) -> bytes:
+        """Read that many bytes."""
+        if length > len(self.buffer) - self.offset:
+            raise ValueError("the rest of a file taken apart ends too early")
+        self.offset += length
+        return self.buffer[self.offset - length : self.offset]
+
+    def string(self) -> bytes:
+        """Read a length and the bytes."""
+        return self.take(self.number(len(self.buffer)))
+
+    def remaining(self) -> bytes:
+        """Read all that is left."""
+        return self.take(len(self.buffer) - self.offset)
+
+
+def create_shape(writer: Writer, form: int, shape: Shape) -> None:
+    """Append what every rest begins with."""
+    writer.numbers(form | KINDS.index(shape.kind) << 3 | shape.palette << 4, shape.depth, *shape.shape)
+
+
+def parse_shape(reader: Reader) -> tuple[int, Shape]:
+    """Read the form and the shape."""
+    flags = reader.number(31)
+    form, kind, palette = flags & 7, KINDS[flags >> 3 & 1], bool(flags >> 4)
+    depth = reader.number(16 if kind == "image" else 32)
+    sides = 1 if kind == "audio" else 2
+    shape = (*(reader.number(MAX_SIDE) for _ in range(sides)), reader.number(MAX_CHANNELS))
+    count = 1
+    for side in shape:
+        count *= side
+    if depth == 0 or not 0 < count <= MAX_SAMPLES or (palette and (kind == "audio" or depth > 8 or shape[-1] != 1)):
+        raise ValueError(f"{kind} of {shape} with {depth} bits: more than lmzip takes, or nothing")
+    return form, Shape(kind, shape, depth, palette)
+
+
+def check_samples(samples: NDArray[Any], shape: Shape) -> None:
+    """Raise ValueError where samples are not what their shape says."""
+    wanted = np.int32 if shape.kind == "audio" else np.uint8 if shape.depth <= 8 else np.uint16
+    if samples.shape != shape.shape or samples.dtype != wanted:
+        raise ValueError(f"samples of {samples.dtype} {samples.shape} where the rest says {shape}")
+    low, high = (
+        (-(1 << shape.depth - 1), (1 << shape.depth - 1) - 1) if shape.kind == "audio" else (0, (1 << shape.depth) - 1)
+    )
+    if int(samples.min()) < low or int(samples.max()) > high:
+        raise ValueError(f"a sample has more than {shape.depth} bits")
