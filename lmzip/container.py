@@ -89,6 +89,7 @@ class LockstepPlan:
     coder: its id; in a block of type RANK what packs the ranks, ZSTD or LZMA.
     record: length in bytes of the records that the data consists of, 0 for none.
     contexts, sets: masks of those that the ensemble uses.
+    shape: of the decisions that spell a byte in a block of type ADAPTIVE.
     """
 
     symbols: int
@@ -98,6 +99,7 @@ class LockstepPlan:
     record: int = 0
     contexts: int = 0
     sets: int = 0
+    shape: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -280,6 +282,8 @@ def create_lockstep_payload(type_: int, plan: LockstepPlan) -> bytes:
     head = create_varint(plan.symbols) + create_varint(plan.windows) + bytes([plan.coder, int(plan.file_start)])
     if type_ not in DECISION_TYPES:
         return head
+    if type_ == ADAPTIVE:
+        head += bytes([plan.shape])
     return head + create_varint(plan.record) + create_varint(plan.contexts) + create_varint(plan.sets)
 
 
@@ -292,12 +296,14 @@ def parse_lockstep_payload(type_: int, payload: bytes, raw_size: int) -> tuple[L
     offset += 2
     if windows == 0 or flags > 1:
         raise CorruptError(f"{what}: {windows} windows, flags {flags:#04x}")
-    record = contexts = sets = 0
+    record = shape = contexts = sets = 0
+    if type_ == ADAPTIVE:
+        shape, offset = take(payload, offset, 1, what)[0], offset + 1
     if type_ in DECISION_TYPES:
         record, offset = parse_varint(payload, offset, MAX_RECORD, f"{what}: record length")
         contexts, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: contexts")
         sets, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: sets")
-    return LockstepPlan(symbols, windows, coder, bool(flags), record, contexts, sets), offset
+    return LockstepPlan(symbols, windows, coder, bool(flags), record, contexts, sets, shape), offset
 
 
 def create_media_payload(head: MediaHead) -> bytes:

@@ -185,14 +185,16 @@ class LMZFile(io.BufferedIOBase):
 
     def __init__(
         self, file: str | bytes | os.PathLike[Any] | IO[bytes], mode: str = "r", *, level: int | None = None,
-        model: Model | None = None, method: str = "auto", coder: str = "range", verify: bool = True, kind: str = "auto",
-        threads: int | None = None, backend: str | None = None, notify: Callable[[str], None] | None = None,
+        model: Model | None = None, method: str = "auto", coder: str = "range", verify: bool = True,
+        kind: str = "auto", threads: int | None = None, backend: str | None = None,
+        notify: Callable[[str], None] | None = None,
         content_size: int | None = None, progress: Progress | None = None,
     ) -> None:  # fmt: skip
         """file: a path, or a binary file object that stays open when this one closes.
 
         mode: r, w, x or a, with or without b. level, method, coder, verify, kind, content_size: for
-        writing, see LMZCompressor. threads, backend, notify: for loading a model, see load_model. progress: called with the uncompressed bytes done.
+        writing, see LMZCompressor. threads, backend, notify: for loading a model, see load_model.
+        progress: called with the uncompressed bytes done.
         """
         modes = {"r": "rb", "rb": "rb", "w": "wb", "wb": "wb", "x": "xb", "xb": "xb", "a": "ab", "ab": "ab"}
         if mode not in modes:

@@ -21,6 +21,7 @@ from lmzip.models.base import Model
 from lmzip.models.ensemble.numbers import HISTORY_LIMIT
 from lmzip.models.ensemble.parts import Parts
 from lmzip.models.ensemble.records import find_record
+from lmzip.models.ensemble.shapes import SHAPES, TEXT, best_shape
 from lmzip.models.ensemble.tree import Tree, make_tree
 from lmzip.models.profile import is_portable
 from lmzip.options import Options, Progress
@@ -62,7 +63,8 @@ def encode_in_lockstep(
     record = find_record(data) if type_ in container.DECISION_TYPES else 0
     windows = _windows_for(symbols, data, model, options)
     parts = options.plan.parts if type_ in container.DECISION_TYPES else Parts(0, 0)
-    plan = LockstepPlan(len(symbols), windows, CODER_IDS[options.coder], file_start, record, *parts)
+    shape = best_shape(data) if type_ == container.ADAPTIVE else TEXT
+    plan = LockstepPlan(len(symbols), windows, CODER_IDS[options.coder], file_start, record, *parts, shape)
     encoder = CODERS[plan.coder][0]()
     stride = lockstep.stride_of(windows, 1 if model is None else model.alphabet)
 
@@ -102,6 +104,9 @@ def decode_in_lockstep(
     parts = Parts(plan.contexts, plan.sets)
     if type_ in container.DECISION_TYPES and not parts.are_known():
         raise UnsupportedError(f"{what}: contexts {parts.contexts:#x}, sets {parts.sets:#x} are of a newer lmzip")
+
+    if plan.shape >= len(SHAPES):
+        raise UnsupportedError(f"{what}: shape {plan.shape} is of a newer lmzip")
 
     def report(done: int) -> None:
         progress(done * raw_size / plan.symbols)
@@ -160,14 +165,14 @@ def _ensemble(plan: LockstepPlan, size: int, model: Model | None) -> Ensemble:
         )
     parts = Parts(plan.contexts, plan.sets)
     if model is None:
-        return Ensemble(_byte_tree(), plan.windows, size, plan.record, False, parts)
+        return Ensemble(_byte_tree(plan.shape), plan.windows, size, plan.record, False, parts)
     return Ensemble(model.tree, plan.windows, size, plan.record, True, parts, model.prior)
 
 
 @functools.cache
-def _byte_tree() -> Tree:
+def _byte_tree(shape: int) -> Tree:
     """Return the tree of blocks without a network, whose symbols are bytes."""
-    return make_tree([bytes([byte]) for byte in range(256)])
+    return make_tree([bytes([byte]) for byte in range(256)], shape)
 
 
 def _windows_for(symbols: lockstep.Symbols, data: bytes, model: Model | None, options: Options) -> int:

@@ -1,13 +1,13 @@
-"""Blocks of pixels or samples: what is left of a piece of a file that was taken apart, and back.
+"""Blocks of pixels or samples: a piece of a file that was taken apart, and back.
 
 `kinds/` takes apart and puts together; `lmzip.models.image` and `lmzip.models.audio` code the arrays.
 """
 
 from __future__ import annotations
 
-import importlib
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from lmzip import container, kinds
 from lmzip.coders import CODER_IDS, CODERS, CoderError
@@ -21,16 +21,27 @@ TYPES = {"image": container.IMAGE, "audio": container.AUDIO}
 _MOST_BITS = 8 * 1032
 
 
+class _ArrayModel(NamedTuple):
+    """What codes a kind of array."""
+
+    plan: Callable[..., tuple[int, ...]]
+    choose_plan: Callable[[Taken, int], tuple[int, ...]]
+    check_plan: Callable[..., None]
+    encode: Callable[..., None]
+    decode: Callable[..., Any]
+
+
 def encode_media(taken: Taken, raw_size: int, rest: tuple[int, bytes], options: Options, progress: Progress) -> bytes:
     """Return the payload of a block of pixels or samples.
 
     raw_size: bytes of the piece. rest: taken.rest as a block, (record type, payload).
     """
-    models = _models(taken.kind)
-    encoder = CODERS[CODER_IDS[options.coder]][0]()
-    plan = models.choose_plan(taken.samples, taken.depth, options.level, taken.palette)
-    models.encode(taken.samples, taken.depth, plan, encoder, _in_bytes(progress, taken.samples.size, raw_size))
-    head = MediaHead(CODER_IDS[options.coder], tuple(plan), len(taken.rest), *rest)
+    model = _model(taken.kind)
+    coder = CODER_IDS[options.coder]
+    encoder = CODERS[coder][0]()
+    plan = model.choose_plan(taken, options.level)
+    model.encode(taken.samples, taken.depth, plan, encoder, _in_bytes(progress, taken.samples.size, raw_size))
+    head = MediaHead(coder, tuple(plan), len(taken.rest), *rest)
     return container.create_media_payload(head) + encoder.finish()
 
 
@@ -50,30 +61,53 @@ def decode_media(
     rest = decode_rest(head.rest_type, head.rest, head.rest_size)
     try:
         found = kinds.shape_of(rest)
-        if TYPES[found.kind] != type_ or found.size * found.depth > _MOST_BITS * raw_size:
-            raise ValueError(f"{found} does not come of {raw_size:,} bytes")
-        models = _models(found.kind)
-        plan = models.make_plan(head.plan)
-        models.check_plan(plan, found.shape, found.depth)
+        count = math.prod(found.shape)
+        if TYPES[found.kind] != type_ or count * found.depth > _MOST_BITS * raw_size:
+            raise ValueError(f"{raw_size:,} bytes cannot be {found.kind} of the shape {found.shape}")
+        model = _model(found.kind)
+        plan = model.plan(*head.plan)
+        model.check_plan(plan, found.shape, found.depth)
         reader = open_bits(head.coder, payload[start:])
-        samples = models.decode(found.shape, found.depth, plan, reader, _in_bytes(progress, found.size, raw_size))
+        samples = model.decode(found.shape, found.depth, plan, reader, _in_bytes(progress, count, raw_size))
         finish_bits(reader)
         return kinds.put_together(found.kind, samples, found.depth, rest)
-    except (CoderError, ValueError) as error:
+    except (CoderError, ValueError, TypeError) as error:  # TypeError: a plan of another number of fields
         raise CorruptError(f"{what}: {error}") from error
 
 
-def _models(kind: str) -> Any:
-    """Return the package that codes a kind of array, once it has proved itself on this machine."""
-    package: Any = importlib.import_module(f"lmzip.models.{kind}")  # numba takes its time
-    if not package.is_trusted():
+def _model(kind: str) -> _ArrayModel:
+    """Return what codes a kind of array, once it has proved itself on this machine."""
+    if kind == "image":
+        from lmzip.models import image  # numba takes its time
+
+        trusted = image.is_trusted()
+        model = _ArrayModel(
+            image.ImagePlan, lambda taken, level: image.choose_plan(taken.samples, taken.depth, level, taken.palette),
+            image.check_plan, image.encode_pixels, image.decode_pixels,
+        )  # fmt: skip
+    else:
+        from lmzip.models import audio
+
+        trusted = audio.is_trusted()
+        model = _ArrayModel(
+            audio.SoundPlan, lambda taken, level: audio.choose_plan(taken.samples, taken.depth, level),
+            audio.check_plan, audio.encode_samples, audio.decode_samples,
+        )  # fmt: skip
+    if not trusted:
         raise LMZError(
             f"the model of {kind} does not compute exactly on this machine: its self-test gives other integers than "
             "everywhere else. Nothing was coded. Please report this with the output of `lmzip models info`"
         )
-    return package
+    return model
 
 
-def _in_bytes(progress: Progress, items: int, size: int) -> Callable[[int], None]:
-    """Return what reports items of an array as bytes of the piece."""
-    return lambda done: progress(done * size / items)
+def _in_bytes(progress: Progress, count: int, size: int) -> Callable[[int], None]:
+    """Return what reports samples, so many more each time, as bytes of the piece."""
+    done = 0
+
+    def report(more: int) -> None:
+        nonlocal done
+        done += more
+        progress(done * size / count)
+
+    return report

@@ -18,6 +18,7 @@ from lmzip.coders import CODER_IDS, CODERS
 from lmzip.container import ADAPTIVE, ENSEMBLE, MODEL, RANK, LockstepPlan
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
 from lmzip.models.ensemble.parts import ALL, LEAN, Parts
+from lmzip.models.ensemble.shapes import SHAPES
 from lmzip.options import LEVELS, Options
 
 TEXT = markov_text(2400)
@@ -26,11 +27,12 @@ MODELS = {"uniform": uniform(), "bigram": bigram(TEXT), "certain": certain(ord("
 
 def coded(
     data: bytes, model: MockModel, windows: int, coder: str, type_: int = MODEL, record: int = 0,
-    parts: Parts = ALL,
+    parts: Parts = ALL, shape: int = 0,
 ) -> bytes:  # fmt: skip
     """Code data by a lockstep method, whatever else would be smaller."""
     symbols = model.encode(data)
-    plan = LockstepPlan(len(symbols), windows, CODER_IDS[coder], True, record, *(parts if type_ != MODEL else (0, 0)))
+    masks = parts if type_ != MODEL else (0, 0)
+    plan = LockstepPlan(len(symbols), windows, CODER_IDS[coder], True, record, *masks, shape)
     encoder = CODERS[plan.coder][0]()
 
     def watch(done: int, size: int) -> None:
@@ -59,11 +61,12 @@ def coded(
     st.sampled_from((MODEL, ENSEMBLE, ADAPTIVE, RANK)),
     st.sampled_from((0, 1, 7, 400)),
     st.sampled_from((ALL, LEAN, Parts(1 << 5, 1 << 3))),
+    st.sampled_from(range(len(SHAPES))),
 )
 def test_any_bytes_in_any_number_of_windows(
-    data: bytes, windows: int, coder: str, name: str, type_: int, record: int, parts: Parts
+    data: bytes, windows: int, coder: str, name: str, type_: int, record: int, parts: Parts, shape: int
 ) -> None:
-    payload = coded(data, MODELS[name], min(windows, len(data)), coder, type_, record, parts)
+    payload = coded(data, MODELS[name], min(windows, len(data)), coder, type_, record, parts, shape)
     model = None if type_ == ADAPTIVE else MODELS[name]
     assert decode_payload(type_, payload, len(data), model) == data
 
@@ -190,6 +193,9 @@ def test_bad_payloads() -> None:
         plan = LockstepPlan(3, 1, 0, True, 0, *masks)
         with pytest.raises(UnsupportedError, match="of a newer lmzip"):
             decode_payload(ADAPTIVE, container.create_lockstep_payload(ADAPTIVE, plan), 3, None)
+    plan = LockstepPlan(3, 1, 0, True, 0, 1, 1, len(SHAPES))
+    with pytest.raises(UnsupportedError, match="shape 2 is of a newer lmzip"):
+        decode_payload(ADAPTIVE, container.create_lockstep_payload(ADAPTIVE, plan), 3, None)
     for type_ in (container.ZSTD, container.LZMA):
         with pytest.raises(CorruptError):
             decode_payload(type_, b"\x28\xb5nonsense", 100, None)

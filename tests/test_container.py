@@ -124,14 +124,15 @@ def test_model_definition_round_trip() -> None:
 
 
 def test_lockstep_payload() -> None:
-    plan = LockstepPlan(300, 7, 1, True, 24, 0x300, 5)
+    plan = LockstepPlan(300, 7, 1, True, 24, 0x300, 5, 1)
     for type_ in (container.ENSEMBLE, container.ADAPTIVE):
         payload = container.create_lockstep_payload(type_, plan) + b"code"
         found, start = container.parse_lockstep_payload(type_, payload, 300)
-        assert found == plan and payload[start:] == b"code"
+        kept = plan if type_ == container.ADAPTIVE else dataclasses.replace(plan, shape=0)
+        assert found == kept and payload[start:] == b"code"
     payload = container.create_lockstep_payload(container.MODEL, plan) + b"code"
     found, start = container.parse_lockstep_payload(container.MODEL, payload, 300)
-    assert found == dataclasses.replace(plan, record=0, contexts=0, sets=0) and payload[start:] == b"code"
+    assert found == dataclasses.replace(plan, record=0, contexts=0, sets=0, shape=0) and payload[start:] == b"code"
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def _predict(windows, cursor, tables, tree, frequencies, w, node):
     if len(frequencies):
         split(cursor, frequencies, i64(tree.middle[node]))
         network_inputs(cursor, tables, partial, depth, last)
-    longest = match_inputs(windows.match[w], tables, partial, known, cursor.inputs[FIRST_MATCH:])
+    longest = match_inputs(windows.match[w], tables, partial, tree.bytes[partial], cursor.inputs[FIRST_MATCH:])
     order, seen = context_inputs(cursor, tables, i64(tree.slot[node]))
     _choose_rows(windows, cursor, w, partial, depth, known, last, longest, order, seen)
     first, second = _final_weights(cursor, tables)
@@ -156,7 +156,8 @@ def _learn(windows, cursor, tables, tree, w, node, bit, rate):
         learn_maps(tables.network_maps, cursor.network_steps, bit)
         follow(cursor.mass, bit)
     learn_counters(cursor, tables, i64(tree.slot[node]), bit)
-    learn_matches(windows.match[w], tables.match_maps, i64(tree.partial[node]), i64(tree.known[node]), bit)
+    partial = i64(tree.partial[node])
+    learn_matches(windows.match[w], tables.match_maps, partial, tree.bytes[partial], bit)
 
 
 @kernel

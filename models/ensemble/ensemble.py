@@ -15,6 +15,7 @@ from lmzip.models.ensemble.decisions import code
 from lmzip.models.ensemble.numbers import HISTORY_LIMIT
 from lmzip.models.ensemble.parts import ALL, Parts, numbers
 from lmzip.models.ensemble.prior import Prior
+from lmzip.models.ensemble.shapes import FLAT, MOST_DECISIONS, TEXT
 from lmzip.models.ensemble.tree import Tree, make_tree
 
 Symbols = NDArray[np.int32]
@@ -77,7 +78,7 @@ class Ensemble:
         if frequencies is None:
             frequencies = np.zeros((*symbols.shape, 0), np.uint32)
         frequencies = np.ascontiguousarray(frequencies)
-        most = symbols.size * 9 * self._longest  # decisions: nine at most a byte
+        most = symbols.size * (1 + MOST_DECISIONS) * self._longest
         bits, probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
         count = code(
             self._windows, self._cursor, self.tables, self._tree, self._record, self._done - first, first,
@@ -89,22 +90,27 @@ class Ensemble:
         return bits[:count], probabilities[:count]
 
 
-REFERENCE_DIGEST = "1e10b8887a99709d"
+REFERENCE_DIGEST = "cbf41ea47107f9fa"
 
 
 def reference_digest() -> str:
-    """Return the hash of the probabilities of a fixed block: lines, repeats and noise."""
-    tree = make_tree(sorted([*(bytes([byte]) for byte in range(256)), b"ab", b"abc", b", "]))
+    """Return the hash of the probabilities of a fixed block, lines, repeats and noise, in both shapes."""
+    vocabulary = sorted([*(bytes([byte]) for byte in range(256)), b"ab", b"abc", b", "])
+    digest = xxhash.xxh3_64()
+    for shape in (FLAT, TEXT):
+        _digest_block(make_tree(vocabulary, shape), digest)
+    return digest.hexdigest()
+
+
+def _digest_block(tree: Tree, digest: xxhash.xxh3_64) -> None:
     ensemble = Ensemble(tree, 3, 1200, 0, True)
     raw = np.random.PCG64(20261124).random_raw(40 * 3 * (1 + len(tree.length))) >> np.uint64(40)
-    digest = xxhash.xxh3_64()
     for step, row in enumerate(raw.reshape(40, 3, -1)):
         symbols = (row[:, 0] % np.uint64(259 if step % 8 == 0 else 7) + np.uint64(97 - step % 3)).astype(np.int32)
         frequencies = (1 + (row[:, 1:] >> np.uint64(10))).astype(np.uint32)
         frequencies[:, 0] += np.uint32(1 << 24) - frequencies.sum(axis=1, dtype=np.uint32)
         bits, probabilities = ensemble.encode(np.minimum(symbols, 258)[None], frequencies[None])
         digest.update(bits.tobytes() + probabilities.astype("<u2").tobytes())
-    return digest.hexdigest()
 
 
 @functools.cache

@@ -97,20 +97,20 @@ def find_matches(histories, sizes, matches, index, w):
 
 
 @inline
-def _expected_bit(match, partial, known):
-    """Return the bit that a match expects at a node of the tree, or -1."""
-    if partial == 0 or match[EXPECTED] < 0 or (match[EXPECTED] | 256) >> (8 - known) != partial:
+def _expected_bit(match, partial, parted):
+    """Return the bit that a match expects of the decision that parts bytes [0] .. [2] - 1 at [1], or -1."""
+    if partial == 0 or match[EXPECTED] < parted[0] or match[EXPECTED] >= parted[2]:
         return i32(-1)
-    return i32(match[EXPECTED] >> (7 - known) & 1)
+    return i32(match[EXPECTED] >= parted[1])
 
 
 @inline
-def match_inputs(matches, tables, partial, known, inputs):
+def match_inputs(matches, tables, partial, parted, inputs):
     """Write the matches' inputs; return the class of the longest."""
     longest = i64(0)
     for k in range(MATCHES):
         match = matches[k]
-        bit = _expected_bit(match, partial, known)
+        bit = _expected_bit(match, partial, parted)
         logit = distance = i32(0)
         if bit >= 0:
             probability = tables.match_maps[k, trust_class(match)]
@@ -123,11 +123,11 @@ def match_inputs(matches, tables, partial, known, inputs):
 
 
 @inline
-def learn_matches(matches, maps, partial, known, bit):
+def learn_matches(matches, maps, partial, parted, bit):
     """Learn how far the matches can be trusted; those that were wrong expect nothing more of this byte."""
     for k in range(MATCHES):
         match = matches[k]
-        expected = _expected_bit(match, partial, known)
+        expected = _expected_bit(match, partial, parted)
         if expected >= 0:
             trust = trust_class(match)
             target = (1 << 22) - 1024 if expected == bit else 1024

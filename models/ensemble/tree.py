@@ -1,8 +1,8 @@
 """The binary decisions that spell a symbol.
 
 Symbols are byte strings in byte order, so those with a common prefix are a range of ids. A
-symbol is spelled bit by bit, and where it may end although longer ones go on, a decision says
-whether it does. Decisions with one outcome only are left out: the tokens of English take some 18 each.
+symbol is spelled byte by byte, each by the decisions of a shape (shapes.py), and where it may end although longer
+ones go on, a decision says whether it does. Decisions with one outcome only are left out.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lmzip.models.ensemble.shapes import SHAPES, TEXT
+
+_MOST_KNOWN = 8
+
 
 class Tree(NamedTuple):
     """A node is a decision among the symbols of a range; the first node is the root.
 
-    The decisions of half a byte keep their counters side by side, in a line of 16 slots: slot 0
-    says whether the symbol ends, 1 to 15 are the nodes of the nibble.
+    Slot 0 of a line of counters says whether the symbol ends, the others are the shape's.
     """
 
     first: NDArray[np.int32]  # (nodes,) the range first .. end - 1
@@ -25,16 +28,19 @@ class Tree(NamedTuple):
     end: NDArray[np.int32]  # (nodes,)
     child: NDArray[np.int32]  # (nodes, 2) a node, or ~symbol
     depth: NDArray[np.int32]  # (nodes,) bytes of the symbol that are known
-    partial: NDArray[np.int32]  # (nodes,) the known bits of the next byte behind a 1; 0: does the symbol end here?
-    known: NDArray[np.int32]  # (nodes,) how many bits of the next byte are known
-    line: NDArray[np.int32]  # (nodes,) key of the line: 0, or 16 + the first nibble
+    partial: NDArray[np.int32]  # (nodes,) where in the next byte's shape; 0: does the symbol end here?
+    known: NDArray[np.int32]  # (nodes,) how many decisions of the next byte are made, at most 8
+    line: NDArray[np.int32]  # (nodes,) key of the line
     slot: NDArray[np.int32]  # (nodes,) 0 .. 15
+    bytes: NDArray[np.int32]  # (256, 3) by partial: the bytes that a decision parts, see Shape.range
     spelling: NDArray[np.uint8]  # (symbols, longest)
     length: NDArray[np.int32]  # (symbols,)
 
 
-def make_tree(vocabulary: list[bytes]) -> Tree:
+def make_tree(vocabulary: list[bytes], shape: int = TEXT) -> Tree:
     """Make the tree of a vocabulary: distinct byte strings, sorted, none empty."""
+    spelled = SHAPES[shape]
+    children, middles = spelled.child.tolist(), spelled.range[:, 1].tolist()
     nodes: list[tuple[int, int, int, int, int]] = []
     child: list[list[int]] = []
 
@@ -44,11 +50,9 @@ def make_tree(vocabulary: list[bytes]) -> Tree:
                 middle = first + 1 if len(vocabulary[first]) == depth else first
                 below: tuple[tuple[int, int], ...] = ((depth, 0), (depth, 1))
             else:
-                bit = 8 - partial.bit_length()
-                ones = [vocabulary[i][depth] >> bit & 1 for i in range(first, end)]
-                middle = first + ones.index(1) if 1 in ones else end
-                zero, one = partial << 1, partial << 1 | 1
-                below = tuple((depth, p) if p < 256 else (depth + 1, 0) for p in (zero, one))
+                ones = [vocabulary[i][depth] >= middles[partial] for i in range(first, end)]
+                middle = first + ones.index(True) if True in ones else end
+                below = tuple((depth, p) if p else (depth + 1, 0) for p in children[partial])
             if first < middle < end:
                 node = len(nodes)
                 nodes.append((first, middle, end, depth, partial))
@@ -60,11 +64,12 @@ def make_tree(vocabulary: list[bytes]) -> Tree:
 
     grow(0, len(vocabulary), 0, 1)
     first, middle, end, depth, partial = np.array(nodes, np.int32).T.copy()
-    known = np.array([max(p.bit_length() - 1, 0) for p in partial.tolist()], np.int32)
-    line = np.where(known < 4, 0, partial >> np.maximum(known - 4, 0)).astype(np.int32)
-    slot = np.where(known < 4, partial, partial & (1 << (known & 3)) - 1 | 1 << (known & 3)).astype(np.int32)
+    known = np.minimum(spelled.depth, _MOST_KNOWN)[partial]
     length = np.array([len(token) for token in vocabulary], np.int32)
     spelling = np.zeros((len(vocabulary), length.max()), np.uint8)
     for row, token in zip(spelling, vocabulary, strict=True):
         row[: len(token)] = list(token)
-    return Tree(first, middle, end, np.array(child, np.int32), depth, partial, known, line, slot, spelling, length)
+    return Tree(
+        first, middle, end, np.array(child, np.int32), depth, partial, known, spelled.line[partial],
+        spelled.slot[partial], spelled.range, spelling, length,
+    )  # fmt: skip

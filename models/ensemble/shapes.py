@@ -1,0 +1,80 @@
+"""The shapes of the decisions that spell one byte: binary trees whose leaves are the bytes in their order.
+
+A symbol's bytes stay in order, so that every decision parts a range. FLAT asks for the bits of the byte, highest
+first. TEXT asks first what parts the usual bytes of text evenly: five decisions a byte instead of eight.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+FLAT, TEXT = 0, 1
+# Of every byte; `lmzip.models.training.shape` finds them.
+_DEPTHS = (
+    "8" * 256,
+    "aaaaaaabb76887aaaaaaaaaaaaaabbbb499abcc999997778889999aaaa8999ab"
+    "b899999aa8bba9999aa88aa9bccaabb9946654665477654566554577779aaabb"
+    "99abbbccccccbbccccccbccccbccbbccbbccbccccbccccbbabbbbabbabbaaaab"
+    "ddc9bbddddddddaa89ddcbbcccddddddbb99bbbbbccccddcdddddddddddddddd",
+)
+MOST_DECISIONS = 13  # of a byte
+
+
+class Shape(NamedTuple):
+    """The nodes of a tree over bytes, numbered level by level from 1, the root; row 0 is none.
+
+    Four levels of decisions keep their counters side by side, in a line of 16 slots.
+    """
+
+    range: NDArray[np.int32]  # (256, 3) first byte, first byte on the side of 1, end
+    child: NDArray[np.int32]  # (256, 2) 0: a leaf
+    depth: NDArray[np.int32]  # (256,) decisions before this one
+    line: NDArray[np.int32]  # (256,) the node that its line begins with; 0 for the root's
+    slot: NDArray[np.int32]  # (256,) 1 .. 15
+
+
+_Node = tuple[int, int, int, "_Node | None", "_Node | None"]  # first byte, middle, end, children
+
+
+def make_shape(depths: Sequence[int]) -> Shape:
+    """Make the tree whose leaves have these depths, in order. Raises ValueError where there is none."""
+    stack: list[tuple[int, int, int, _Node | None]] = []  # depth, first byte, end, node
+    for byte, depth in enumerate(depths):
+        stack.append((depth, byte, byte + 1, None))
+        while len(stack) > 1 and stack[-1][0] == stack[-2][0]:
+            below, _, end, ones = stack.pop()
+            _, first, middle, zeros = stack.pop()
+            stack.append((below - 1, first, end, (first, middle, end, zeros, ones)))
+    if len(depths) != 256 or len(stack) != 1 or stack[0][0] != 0:
+        raise ValueError("no tree over the bytes has these depths")
+    shape = Shape(*(np.zeros((256, *rest), np.int32) for rest in ((3,), (2,), (), (), ())))
+    queue = deque([(stack[0][3], 0, 0, 1)])
+    number = 0
+    while queue:
+        node, depth, line, slot = queue.popleft()
+        assert node is not None
+        number += 1
+        if depth and depth % 4 == 0:
+            line, slot = number, 1
+        shape.range[number], shape.depth[number] = node[:3], depth
+        shape.line[number], shape.slot[number] = line, slot
+        for bit in range(2):
+            if node[3 + bit] is not None:
+                shape.child[number, bit] = number + len(queue) + 1
+                queue.append((node[3 + bit], depth + 1, line, 2 * slot + bit))
+    return shape
+
+
+SHAPES = tuple(make_shape([int(depth, 16) for depth in depths]) for depths in _DEPTHS)
+
+
+def best_shape(data: bytes) -> int:
+    """Return the shape that spells data with the fewest decisions."""
+    counts = np.bincount(np.frombuffer(data, np.uint8), minlength=256)
+    needed = [int(np.dot(counts, [int(depth, 16) for depth in depths])) for depths in _DEPTHS]
+    return needed.index(min(needed))
