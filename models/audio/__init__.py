@@ -1,0 +1,6 @@
+"""Sounds: samples predicted from those before, coded without loss."""
+
+from lmzip.models.audio.plan import SoundPlan, check_plan, choose_plan
+from lmzip.models.audio.sound import decode_samples, encode_samples
+
+__all__ = ["SoundPlan", "check_plan", "choose_plan", "decode_samples", "encode_samples"]

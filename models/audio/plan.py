@@ -1,0 +1,50 @@
+"""What the decoder must know of a sound beyond its shape and depth, and how the encoder finds it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MOST_STRENGTH = 3
+MOST_CHANNELS = 32  # of which each has a state of its own; more are coded as one channel
+
+
+class SoundPlan(NamedTuple):
+    """Non-negative integers, written into the block."""
+
+    strength: int  # how much work a sample is worth, 0 .. MOST_STRENGTH
+
+
+class Strength(NamedTuple):
+    """Sizes and paces that belong to a strength."""
+
+    taps: tuple[int, int, int]  # of the filters
+    alone: tuple[int, int]  # features of both solvers for a single channel
+    own: tuple[int, int]  # with several channels: samples of the channel itself
+    beside: tuple[int, int]  # and of its partner
+    every: tuple[int, int]  # samples between solutions
+
+
+STRENGTHS = (
+    Strength((32, 16, 16), (16, 8), (8, 8), (8, 8), (16, 16)),
+    Strength((256, 32, 16), (32, 16), (16, 8), (16, 8), (8, 8)),
+    Strength((256, 32, 16), (32, 16), (16, 8), (16, 8), (8, 8)),
+    Strength((256, 32, 16), (32, 16), (16, 8), (16, 8), (8, 8)),
+)
+
+
+def choose_plan(samples: NDArray[np.int32], depth: int, effort: int) -> SoundPlan:
+    """Choose how to code samples (frames, channels) of `depth` bits with an effort of 1 to 9."""
+    if not 1 <= effort <= 9:
+        raise ValueError(f"effort is {effort}, but must be 1 to 9")
+    return SoundPlan(0 if effort <= 2 else 1 if effort <= 4 else 2 if effort <= 7 else 3)
+
+
+def check_plan(plan: SoundPlan, shape: tuple[int, int], depth: int) -> None:
+    """Raise ValueError where no encoder makes such a plan."""
+    if not 0 <= plan.strength <= MOST_STRENGTH:
+        raise ValueError(f"strength of the sound model is {plan.strength}, but must be 0 to {MOST_STRENGTH}")
+    if not 1 <= depth <= 32 or len(shape) != 2 or shape[0] < 0 or shape[1] < 1:
+        raise ValueError(f"no sound has the shape {shape} and {depth} bits a sample")
