@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader
 from lmzip.models.image import lattice, state
+from lmzip.models.image.decisions import LIMIT
 from lmzip.models.image.plan import ImagePlan, check_plan
 from lmzip.models.image.samples import code_row
 from lmzip.models.image.spelling import MOST_DECISIONS
@@ -36,24 +37,25 @@ class BitEncoder(Protocol):
 class Coder:
     """Codes the rows of one picture, from the top."""
 
-    def __init__(self, shape: tuple[int, int, int], depth: int, phases: int) -> None:
-        """phases: 1 or 4."""
+    def __init__(self, shape: tuple[int, int, int], depth: int, phases: int, mode: int) -> None:
+        """phases: 1 or 4. mode: NATURAL or DIRECT."""
         height, width, channels = shape
-        self._top, self._phases = (1 << depth) - 1, phases
+        self._top, self._phases, self._mode = (1 << depth) - 1, phases, mode
         self._plane = state.make_plane(width, channels, *_neighbours(channels))
         bits = min(max((height * width * channels).bit_length() + 2, 14), 22)
         self._learnt = state.make_learnt(channels, phases, bits, depth)
         self._cursor, self._fixed = state.make_cursor(), state.make_fixed()
+        self._cursor.facts[LIMIT] = 250
         most = width * channels * MOST_DECISIONS
         self._bits, self._probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
         self._keeps, self._every = np.array(_KEEPS), np.array(_EVERY, np.int64)
 
     def row(
-        self, row: Pixels, y: int, reader: BitReader = NO_BITS
+        self, image: Pixels, y: int, reader: BitReader = NO_BITS
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-        """Code a row (width, channels), written where there is a reader: return decisions and probabilities."""
+        """Code a row of an image (height, width, channels), written where there is a reader: return decisions and probabilities."""
         count = code_row(
-            self._plane, self._learnt, self._cursor, self._fixed, row, y, self._top, self._phases, self._keeps,
+            self._plane, self._learnt, self._cursor, self._fixed, image, y, self._top, self._phases, self._mode, self._keeps,
             self._every, self._bits, self._probabilities, reader,
         )  # fmt: skip
         if count < 0:
@@ -87,9 +89,9 @@ def encode_pixels(
     if pixels.max() >> depth:
         raise ValueError(f"values do not fit into {depth} bits")
     planes = _to_planes(pixels, plan)
-    coder = Coder(planes.shape, depth, 4 if plan.phases else 1)
-    for y, row in enumerate(planes):
-        encoder.encode_bits(*coder.row(row, y))
+    coder = Coder(planes.shape, depth, 4 if plan.phases else 1, plan.mode)
+    for y in range(len(planes)):
+        encoder.encode_bits(*coder.row(planes, y))
         if progress:
             progress((y + 1) * pixels.shape[1])
 
@@ -104,9 +106,9 @@ def decode_pixels(
     check_plan(plan, shape, depth)
     channels = 6 if plan.corrected else shape[2]
     planes = np.zeros((shape[0], shape[1], channels), np.uint8 if depth <= 8 else np.uint16)
-    coder = Coder(planes.shape, depth, 4 if plan.phases else 1)
-    for y, row in enumerate(planes):
-        coder.row(row, y, reader)
+    coder = Coder(planes.shape, depth, 4 if plan.phases else 1, plan.mode)
+    for y in range(len(planes)):
+        coder.row(planes, y, reader)
         if progress:
             progress((y + 1) * shape[1])
     return _to_pixels(planes, plan)

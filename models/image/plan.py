@@ -21,6 +21,7 @@ class ImagePlan(NamedTuple):
     corrected: int  # 1: not every pixel is exactly on the lattice
     order: int  # of the first three channels: 0 as they are, 1 second, first, third
     phases: int  # 1: least squares learn even and odd rows and columns apart
+    mode: int  # 0 natural, 1 direct: whole pixels repeat
     effort: int  # 1 to 9
 
 
@@ -39,7 +40,7 @@ def choose_plan(pixels: NDArray[np.uint8] | NDArray[np.uint16], depth: int, effo
                 phases = 1
                 break
     order = int(channels >= 3 and not palette and kind == lattice.NONE)
-    return ImagePlan(kind, corrected, order, phases, effort)
+    return ImagePlan(kind, corrected, order, phases, _repeats(pixels), effort)
 
 
 def check_plan(plan: ImagePlan, shape: tuple[int, int, int], depth: int) -> None:
@@ -49,7 +50,7 @@ def check_plan(plan: ImagePlan, shape: tuple[int, int, int], depth: int) -> None
         raise ValueError(f"no picture has the shape {shape} and {depth} bits")
     if height * width * channels > _LARGEST:
         raise ValueError(f"a picture of more than {_LARGEST:,} samples")
-    limits = (lattice.KINDS - 1, 1, 1, 1, 9)
+    limits = (lattice.KINDS - 1, 1, 1, 1, 1, 9)
     if len(plan) != len(limits) or any(not 0 <= field <= limit for field, limit in zip(plan, limits, strict=True)):
         raise ValueError(f"not a plan: {tuple(plan)}")
     if plan.effort < 1 or (plan.order and channels < 3):
@@ -58,3 +59,11 @@ def check_plan(plan: ImagePlan, shape: tuple[int, int, int], depth: int) -> None
         raise ValueError("a lattice is of three channels of 8 bits")
     if plan.corrected and not plan.lattice:
         raise ValueError("corrections without a lattice")
+
+
+def _repeats(pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> int:
+    """Say whether whole pixels often repeat the one on their left or above."""
+    same = np.zeros(pixels.shape[:2], bool)
+    same[:, 1:] |= (pixels[:, 1:] == pixels[:, :-1]).all(axis=2)
+    same[1:] |= (pixels[1:] == pixels[:-1]).all(axis=2)
+    return int(same.mean() > 0.2)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel
-from lmzip.models.image.decisions import CHANNEL, COUNT, LIMIT, PLACE_A, PLACE_B, PLACE_C, RATE
-from lmzip.models.image.spelling import spell
+from lmzip.models.image.decisions import CHANNEL, COUNT, PLACE_A, PLACE_B, PLACE_C, RATE, SIGNS
+from lmzip.models.image.repeats import code_repeat, learn_repeat, set_direct_contexts
+from lmzip.models.image.spelling import spell, spell_directly
 from lmzip.models.image.squares import learn, predict, solve
 from lmzip.models.image.state import COUNTERS, PAD, PREDICTIONS, ROWS, SQUARES
 from lmzip.models.image.tables import STEPS
 
 LAST = PREDICTIONS - 1
+NATURAL, DIRECT = 0, 1  # modes
 RATE_LAST, RATE_FIRST, RATE_FALL = 20, 120, 8192
 SPREAD = 256.0 * 1.386 * STEPS  # of a logistic distribution: its mean error is 2 ln 2 of its scale
 
@@ -76,7 +78,7 @@ def guess(plane, learnt, cursor, fixed, y, x, c, phase):
     mean_value = mean >> 4
     for v in (w, n, nw, ne, ww, nn):
         signs = signs * 2 + (v > mean_value)
-    cursor.facts[7] = signs
+    cursor.facts[SIGNS] = signs
     bias = learnt.bias[c, signs * 16 + min(level >> 2, 15)]
     mean += i64(bias[0]) // (i64(bias[1]) + 8)
     p[LAST] = mean
@@ -123,7 +125,7 @@ def set_contexts(plane, cursor, fixed, y, x, c, level, centre):
     h[1] = combine(combine(rw, rn), level >> 2)
     h[2] = combine(combine(coarse(fixed, w - centre), coarse(fixed, n - centre)), level >> 3)
     h[3] = combine(combine(r1, r2), level >> 2)
-    h[4] = combine(cursor.facts[7], level >> 2)
+    h[4] = combine(cursor.facts[SIGNS], level >> 2)
     h[5] = combine(fraction, level >> 2)
     h[6] = combine(centre, level >> 3)
     h[7] = combine(
@@ -162,7 +164,7 @@ def remember(plane, learnt, cursor, fixed, y, x, c, phase, level, value, keeps, 
         recent[k, at] = min(abs(16 * value - i64(cursor.predictions[k])), 1 << 20)
     error = 16 * value - i64(cursor.predictions[LAST])
     plane.residuals[y & 1, c, at] = (error + 8) >> 4
-    bias = learnt.bias[c, cursor.facts[7] * 16 + min(level >> 2, 15)]
+    bias = learnt.bias[c, cursor.facts[SIGNS] * 16 + min(level >> 2, 15)]
     bias[0] += i32(error)
     bias[1] += 1
     if bias[1] >= 64:
@@ -178,42 +180,92 @@ def remember(plane, learnt, cursor, fixed, y, x, c, phase, level, value, keeps, 
 
 
 @kernel
-def code_row(plane, learnt, cursor, fixed, row, y, top, phases, keeps, every, bits, probabilities, reader):
-    """Code a row of pixels (width, channels): read by an encoder, written by a decoder. Returns -1 if impossible."""
-    width, channels = row.shape
+def code_row(plane, learnt, cursor, fixed, image, y, top, phases, mode, keeps, every, bits, probabilities, reader):
+    """Code a row of an image (height, width, channels): read by an encoder, written by a decoder.
+
+    Returns the number of decisions, or -1 where the code is impossible.
+    """
+    _, width, channels = image.shape
     here = plane.rows[y % ROWS]
     cursor.facts[COUNT] = 0
+    _begin_row(plane, y, width, channels)
+    for x in range(width):
+        done = y * width + x
+        cursor.facts[RATE] = RATE_LAST + (RATE_FIRST - RATE_LAST) * RATE_FALL // (RATE_FALL + done)
+        phase = ((y & 1) * 2 + (x & 1)) if phases == 4 else 0
+        if y == 0:
+            _extend_up(plane, x, channels)
+        repeated = i64(0)
+        if mode == DIRECT:
+            repeated = code_repeat(plane, learnt, cursor, fixed, image, y, x, bits, probabilities, reader)
+            if repeated < 0:
+                return -1
+        for c in range(channels):
+            value = i64(image[y, x, c])
+            if repeated == 0:
+                level = guess(plane, learnt, cursor, fixed, y, x, c, phase)
+            if repeated == 0:
+                value = _code_sample(
+                    plane, learnt, cursor, fixed, y, x, c, value, level, top, mode, bits, probabilities, reader
+                )
+                if value < 0:
+                    return -1
+                image[y, x, c] = value
+                remember(plane, learnt, cursor, fixed, y, x, c, phase, level, value, keeps, every)
+            else:
+                _repeat_sample(plane, y, x, c, value)
+        if mode == DIRECT:
+            learn_repeat(plane, learnt, cursor, image, y, x)
+    for c in range(channels):
+        for x in range(PAD):
+            here[c, PAD + width + x] = here[c, PAD + width - 1]
+    for x in range(PAD):
+        plane.colours[y % ROWS, PAD + width + x] = plane.colours[y % ROWS, PAD + width - 1]
+    return cursor.facts[COUNT]
+
+
+@inline
+def _begin_row(plane, y, width, channels):
+    """Fill what lies beside a row."""
+    here = plane.rows[y % ROWS]
     for c in range(channels):
         for x in range(PAD):
             here[c, x] = plane.rows[(y - 1) % ROWS, c, PAD] if y else 0
             here[c, PAD + width + x] = 0
-    for x in range(width):
-        at = PAD + x
-        done = y * width + x
-        cursor.facts[RATE] = RATE_LAST + (RATE_FIRST - RATE_LAST) * RATE_FALL // (RATE_FALL + done)
-        phase = ((y & 1) * 2 + (x & 1)) if phases == 4 else 0
-        for c in range(channels):
-            if y == 0:
-                for up in range(1, ROWS):
-                    for right in range(PAD):
-                        plane.rows[(y - up) % ROWS, c, at + right] = here[c, at - 1]
-            level = guess(plane, learnt, cursor, fixed, y, x, c, phase)
-            place_experts(plane, learnt, cursor, fixed, y, x, c)
-            centre = min(max((i64(cursor.predictions[LAST]) + 8) >> 4, 0), top)
-            set_contexts(plane, cursor, fixed, y, x, c, level, centre)
-            scale = i64(learnt.scales[c, LAST, level])
-            narrow = scale < 6000
-            k = i64(0)
-            while k < 12 and scale >= 9000 << k:
-                k += 1
-            value = spell(
-                cursor, learnt, fixed, i64(row[x, c]), centre, k, narrow, top, bits, probabilities, reader
-            )
-            if value < 0:
-                return -1
-            row[x, c] = value
-            remember(plane, learnt, cursor, fixed, y, x, c, phase, level, value, keeps, every)
-    for c in range(channels):
-        for x in range(PAD):
-            here[c, PAD + width + x] = here[c, PAD + width - 1]
-    return cursor.facts[COUNT]
+    for x in range(PAD):
+        plane.colours[y % ROWS, x] = plane.colours[(y - 1) % ROWS, PAD]
+
+
+@inline
+def _extend_up(plane, x, channels):
+    """Let the rows above the first one be like the pixel on the left."""
+    for up in range(1, ROWS):
+        for right in range(PAD):
+            for c in range(channels):
+                plane.rows[-up % ROWS, c, PAD + x + right] = plane.rows[0, c, PAD + x - 1]
+            plane.colours[-up % ROWS, PAD + x + right] = plane.colours[0, PAD + x - 1]
+
+
+@inline
+def _code_sample(plane, learnt, cursor, fixed, y, x, c, value, level, top, mode, bits, probabilities, reader):
+    """Code a sample that is predicted: return its value, or -1 where the code is impossible."""
+    place_experts(plane, learnt, cursor, fixed, y, x, c)
+    centre = min(max((i64(cursor.predictions[LAST]) + 8) >> 4, 0), top)
+    if mode == DIRECT:
+        set_direct_contexts(plane, cursor, y, x, c, level, centre)
+        return spell_directly(cursor, learnt, fixed, value, top, bits, probabilities, reader)
+    set_contexts(plane, cursor, fixed, y, x, c, level, centre)
+    scale = i64(learnt.scales[c, LAST, level])
+    k = i64(0)
+    while k < 12 and scale >= 9000 << k:
+        k += 1
+    return spell(cursor, learnt, fixed, value, centre, k, scale < 6000, top, bits, probabilities, reader)
+
+
+@inline
+def _repeat_sample(plane, y, x, c, value):
+    """Remember a sample that a repeat gave."""
+    plane.rows[y % ROWS, c, PAD + x] = value
+    for k in range(PREDICTIONS):
+        plane.errors[y & 1, c, k, PAD + x] = 0
+    plane.residuals[y & 1, c, PAD + x] = 0

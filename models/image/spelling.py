@@ -9,6 +9,7 @@ from lmzip.models.image.state import EXPERTS
 MOST_DECISIONS = 48  # of a sample: 2, then 6 and 16 of the distance's length, then 16 of its bits
 SLOW = 6  # steps before they double
 EQUAL, SIDE, STEP, WIDE_SIDE, WIDE_STEP, BITS = 0, 1, 2, 34, 40, 72  # nodes
+DIRECT_BITS = 96
 
 
 @kernel
@@ -104,3 +105,30 @@ def spell(cursor, learnt, fixed, value, centre, k, narrow, top, bits, probabilit
             else:
                 spelled = True
     return first + bound if side else centre - 1 - bound
+
+
+@kernel
+def spell_directly(cursor, learnt, fixed, value, top, bits, probabilities, reader):
+    """Code a sample 0 .. top bit by bit, the highest first: return its value, or -1."""
+    low, high, middle = cursor.low, cursor.high, cursor.middle
+    for e in range(EXPERTS):
+        low[e] = share_below(cursor, fixed, e, i64(0))
+        high[e] = share_below(cursor, fixed, e, top + 1)
+    known, half, place = i64(0), (top + 1) >> 1, i64(0)
+    while half:
+        for e in range(EXPERTS):
+            middle[e] = share_below(cursor, fixed, e, known + half)
+            expert_input(cursor, fixed, e, middle[e] - low[e], high[e] - middle[e])
+        key = (known + half) << 1 | 1
+        bit = decide(cursor, learnt, fixed, DIRECT_BITS + place, key, i64(value & half != 0), bits, probabilities, reader)
+        if bit < 0:
+            return i64(-1)
+        for e in range(EXPERTS):
+            if bit:
+                low[e] = middle[e]
+            else:
+                high[e] = middle[e]
+        known += half * bit
+        half >>= 1
+        place += 1
+    return known

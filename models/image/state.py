@@ -30,6 +30,7 @@ class Plane(NamedTuple):
     rows: NDArray[np.int32]  # (ROWS, channels, width + 2 PAD)
     errors: NDArray[np.int32]  # (2, channels, PREDICTIONS, width + 2 PAD): sizes of errors, in units of 2^-4
     residuals: NDArray[np.int32]  # (2, channels, width + 2 PAD): signed, of the final prediction, whole samples
+    colours: NDArray[np.uint32]  # (ROWS, width + 2 PAD): hashes of whole pixels
     places: NDArray[np.int64]  # (channels, SQUARES, NEIGHBOURS, 3): channel, rows up, columns right
     counts: NDArray[np.int64]  # (channels, SQUARES) inputs
 
@@ -42,6 +43,7 @@ class Learnt(NamedTuple):
     scales: NDArray[np.int32]  # (channels, PREDICTIONS, LEVELS): mean size of errors, in units of 2^-12
     bias: NDArray[np.int32]  # (channels, 1024, 2): sum of errors in units of 2^-4, count
     counters: NDArray[np.uint32]  # (2^b,): probability << 10 | times seen
+    index: NDArray[np.int64]  # (2^b,): where the same pixels stood around, as pixels from the first
     mixer: NDArray[np.int32]  # (SETS, rows, INPUTS)
     final: NDArray[np.int32]  # (8 * NODES, SETS)
     maps: NDArray[np.int32]  # adaptive maps, flat
@@ -66,7 +68,7 @@ class Cursor(NamedTuple):
     rows: NDArray[np.int64]  # (SETS,) weights chosen
     outputs: NDArray[np.int32]  # (SETS + 1,)
     steps: NDArray[np.int64]  # (MAPS + 1,)
-    facts: NDArray[np.int64]  # (8,) see decisions.py
+    facts: NDArray[np.int64]  # (16,) see decisions.py
 
 
 class Fixed(NamedTuple):
@@ -86,6 +88,7 @@ def make_plane(width: int, channels: int, places: NDArray[np.int64], counts: NDA
         rows=np.zeros((ROWS, channels, wide), np.int32),
         errors=np.zeros((2, channels, PREDICTIONS, wide), np.int32),
         residuals=np.zeros((2, channels, wide), np.int32),
+        colours=np.zeros((ROWS, wide), np.uint32),
         places=places,
         counts=counts,
     )
@@ -108,6 +111,7 @@ def make_learnt(channels: int, phases: int, bits: int, depth: int) -> Learnt:
         scales=np.broadcast_to(scales, (channels, PREDICTIONS, LEVELS)).astype(np.int32),
         bias=np.zeros((channels, 1024, 2), np.int32),
         counters=np.full(1 << bits, 1 << 31, np.uint32),
+        index=np.full(1 << max(bits - 4, 10), -1, np.int64),
         mixer=mixer,
         final=np.full((8 * NODES, SETS), 65536 // SETS, np.int32),
         maps=np.append(np.tile(support, NODES * 64 * MAPS), support[-1]).astype(np.int32),
@@ -133,7 +137,7 @@ def make_cursor() -> Cursor:
         rows=np.zeros(SETS, np.int64),
         outputs=np.zeros(SETS + 1, np.int32),
         steps=np.zeros(MAPS + 1, np.int64),
-        facts=np.zeros(8, np.int64),
+        facts=np.zeros(16, np.int64),
     )
 
 

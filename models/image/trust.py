@@ -33,8 +33,8 @@ def reference_digest() -> str:
     pixels[8:16, :12] = 200
     pixels[16:, 12:] = pixels[:8, 12:]
     digest = _Digest()
-    for phases in (0, 1):
-        encode_pixels(pixels.astype(np.uint8), 8, ImagePlan(0, 0, 1, phases, 6), digest)
+    for phases, mode in ((0, 0), (1, 0), (0, 1)):
+        encode_pixels(pixels.astype(np.uint8), 8, ImagePlan(0, 0, 1, phases, mode, 6), digest)
     return digest.hash.hexdigest()
 
 
