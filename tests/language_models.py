@@ -22,6 +22,8 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    RwkvConfig,
+    RwkvForCausalLM,
 )
 
 PROSE = (Path(__file__).parent.parent / "corpora" / "samples" / "france_at_war.txt").read_text()
@@ -101,6 +103,11 @@ FAMILIES: dict[str, tuple[Any, Any, str]] = {
             n_embd=64, n_layer=2, n_head=4, n_positions=96, bos_token_id=3, eos_token_id=3, resid_pdrop=0.0,
             embd_pdrop=0.0, attn_pdrop=0.0, **k,
         ),
+        "byte_level",
+    ),
+    "rwkv": (
+        RwkvForCausalLM,
+        lambda **k: RwkvConfig(hidden_size=64, num_hidden_layers=2, bos_token_id=3, eos_token_id=3, **k),
         "byte_level",
     ),
 }  # fmt: skip

@@ -15,7 +15,7 @@ from networks import LARGEST_GAIN, LARGEST_SCALE, SMALL, evaluate, make_ids, mak
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from lmzip.models.exact import arithmetic, backends, kernels, rows, torch_engine
+from lmzip.models.exact import arithmetic, backends, kernels, rows, torch_rows
 from lmzip.models.exact.arithmetic import WEIGHT_MAX, WIDE_MAX, wide_max
 from lmzip.models.exact.config import PROJECTIONS, NetworkConfig
 from lmzip.models.exact.cpu_engine import CPUEngine
@@ -168,7 +168,7 @@ def test_layer_norm() -> None:
     h = np.empty_like(x)
     for row, out in zip(x, h, strict=True):
         rows.centre(row, np.float64(1e-5), out)
-    assert np.array_equal(torch_engine.centre(torch.from_numpy(x), 1e-5).numpy(), h)
+    assert np.array_equal(torch_rows.centre(torch.from_numpy(x), 1e-5).numpy(), h)
     expected = torch.nn.functional.layer_norm(torch.from_numpy(x).double(), (48,), eps=1e-5).numpy()
     np.testing.assert_allclose(h, expected, atol=5e-4)
 
