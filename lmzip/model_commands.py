@@ -80,11 +80,12 @@ def self_tests() -> dict[str, bool]:
     import torch
 
     from lmzip.models.exact import kernels
-    from lmzip.models.exact.backends import BACKENDS, is_trusted
+    from lmzip.models.exact.backends import BACKENDS, TRIALS, is_trusted
 
     if kernels.compiles_now():
         say("lmzip: compiling for this machine; once after an installation, half a minute")
-    return {name: is_trusted(name, imported=True) for name in BACKENDS if name != "cuda" or torch.cuda.is_available()}
+    names = [name for name in BACKENDS if name != "cuda" or torch.cuda.is_available()]
+    return {name: all(is_trusted(name, kind) for kind in TRIALS) for name in names}
 
 
 @models_command.command("list")
@@ -152,7 +153,9 @@ def verify_model(model: str, as_json: bool) -> int:
     "--calibration", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
     help="Text to tune and measure with [prose and documentation].",
 )  # fmt: skip
-@click.option("--context", type=click.IntRange(2), metavar="N", help="Symbols that a window remembers [1024; RWKV: all].")
+@click.option(
+    "--context", type=click.IntRange(2), metavar="N", help="Symbols that a window remembers [1024; RWKV: all]."
+)
 @click.option("--id", "model_id", metavar="ID", help="Name that files record [the hub's, or the family and a hash].")
 @json_option
 def import_command(

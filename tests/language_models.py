@@ -141,7 +141,7 @@ def make_model(folder: Path, family: str, steps: int) -> Path:
     size = tokenizer.get_vocab_size() + 8  # networks often have more rows than tokens
     model = make(config(vocab_size=size))
     for name, parameter in model.named_parameters():  # they begin as 0 and 1
-        if "norm" in name or "ln_" in name or name.endswith("bias"):
+        if "norm" in name or "ln" in name or name.endswith("bias"):
             torch.nn.init.normal_(parameter, 0.0 if name.endswith("bias") else 1.0, 0.2)
     train(model, tokenizer, steps)
     model.save_pretrained(folder)

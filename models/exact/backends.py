@@ -35,6 +35,11 @@ BACKENDS: dict[str, Callable[[Weights], Engine]] = {
 }
 
 
+def without_end(engine: Engine) -> Engine:
+    """Return an engine whose windows have no end: where the positions have one, they are read again."""
+    return RereadingEngine(engine) if engine.config.context else engine
+
+
 # Small networks that a backend evaluates before others of their kind, and the hash of what it must find.
 TRIALS: dict[str, tuple[Callable[[], list[Weights]], str]] = {
     "plain": (lambda: [reference_network()], REFERENCE_DIGEST),
@@ -52,11 +57,7 @@ def is_trusted(backend: str, kind: str = "plain") -> bool:
     if kind != "plain" and not is_trusted(backend):
         return False
     make, digest = TRIALS[kind]
-    return reference_digest(*(_without_end(BACKENDS[backend](weights)) for weights in make())) == digest
-
-
-def _without_end(engine: Engine) -> Engine:
-    return RereadingEngine(engine) if engine.config.context else engine
+    return reference_digest(*(without_end(BACKENDS[backend](weights)) for weights in make())) == digest
 
 
 def make_engine(
@@ -74,7 +75,7 @@ def make_engine(
         notify("compiling for this machine; once after an installation, half a minute")
     for name in [backend] if backend else ["cpu", "torch"]:
         if is_trusted(name, weights.config.kind):
-            return name, _without_end(BACKENDS[name](weights))
+            return name, without_end(BACKENDS[name](weights))
     raise RuntimeError(
         f"the backend {backend or 'cpu'} does not compute exactly on this machine: its self-test gives other "
         "integers than everywhere else. Nothing was coded. Please report this with the output of `lmzip models info`"

@@ -48,7 +48,7 @@ class NetworkConfig:
     context: int = 0  # positions there are; 0: no end. At the end a window is read again
     reread: int = 0  # symbols that are read again, less than context
     wide: tuple[str, ...] = ()  # activations of more than 8 bits: `head`, `layers.0.qkv`, `layers.0.key` ...
-    mixer: str = "attention"  # one of MIXERS: how a position learns of earlier ones. RWKV-4 has one head, as wide as WKV
+    mixer: str = "attention"  # one of MIXERS: how a position learns of others; RWKV-4 has one head of all its channels
 
     def __post_init__(self) -> None:
         sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -77,6 +77,8 @@ class NetworkConfig:
             raise ValueError("recurrent networks have the positions none, and no others have")
         if self.is_recurrent and (self.norm != "layer" or self.biases or self.num_attention_heads != 1):
             raise ValueError("recurrent networks have layer norms, one head, and no biases")
+        if self.is_recurrent and self.intermediate_size >= 1 << 20:  # or sums of squares could leave float32's range
+            raise ValueError(f"recurrent networks have an intermediate_size below 2**20, not {self.intermediate_size}")
         if self.norm == "layer" and (self.qk_norm or self.hidden_size >= 1 << 16):
             raise ValueError("layer norms are for networks without qk_norm and with a hidden_size below 2**16")
         if self.context and not 2 <= self.sliding_window <= self.context < 1 << 16:
@@ -113,7 +115,7 @@ class NetworkConfig:
 
     @property
     def kind(self) -> str:
-        """What the network needs: `plain` nothing that only imported ones have, `imported` some of it, or `recurrent`."""
+        """`plain` for networks that need nothing but what the shipped ones do, `imported` for more, or `recurrent`."""
         if self.is_recurrent:
             return "recurrent"
         return "plain" if all(getattr(self, field.name) == field.default for field in _OPTIONS) else "imported"
@@ -143,7 +145,12 @@ class NetworkConfig:
             layer = {**dict.fromkeys(TIME, (heads, d)), "out": (d, heads)}
             layer |= {"channel_key": (f, d), "channel_receptance": (d, d), "down": (d, f)}
         else:
-            layer = {"qkv": (self.qkv_rows, d), "out": (d, heads), "gate_up": (2 * f if self.gated else f, d), "down": (d, f)}
+            layer = {
+                "qkv": (self.qkv_rows, d),
+                "out": (d, heads),
+                "gate_up": (2 * f if self.gated else f, d),
+                "down": (d, f),
+            }
         shapes = {f"layers.{i}.{name}": shape for i in range(self.num_hidden_layers) for name, shape in layer.items()}
         if not self.tie_word_embeddings:
             shapes["head"] = (self.vocab_size, d)
@@ -156,9 +163,8 @@ class NetworkConfig:
 
     def product_names(self) -> list[str]:
         """Return the names of the activations that `wide` may have: of the matrices and the head, queries and keys."""
-        kinds = ("qkv", "query", "key", "out", "gate_up", "down")
-        if self.is_recurrent:
-            kinds = (*TIME, "out", *CHANNEL, "down")
+        attention = ("qkv", "query", "key", "out", "gate_up", "down")
+        kinds = (*TIME, "out", *CHANNEL, "down") if self.is_recurrent else attention
         return [*(f"layers.{i}.{kind}" for i in range(self.num_hidden_layers) for kind in kinds), "head"]
 
     def largest(self, name: str) -> int:

@@ -46,9 +46,9 @@ def sigmoid(x):
 def _project(h, previous, first, mix, projection, f):
     """Write the products of some rows, mixed with the rows before, to f (some rows, outputs) float32.
 
-    h: (batch * steps, hidden); previous: (batch, hidden), the rows before the first step; first: number of the first row
-    to use; mix: (hidden,), the share of the row itself. projection: panels, scales, bias (empty: none) and the largest
-    integer of the left factor.
+    h: (batch * steps, hidden); previous: (batch, hidden), the rows before the first step; first: the first row to use;
+    mix: (hidden,), the share of the row itself. projection: panels, scales, bias (empty: none) and the largest integer
+    of the left factor.
     """
     panels, weight_scale, bias, most = projection
     rows, steps = f.shape[0], h.shape[0] // previous.shape[0]

@@ -15,7 +15,7 @@ NO_EXPONENT = float(arithmetic.NO_EXPONENT)
 
 @dataclasses.dataclass
 class Recurrence:
-    """The state of one layer. See `cpu_layers.Recurrence` and `recurrence._recur`."""
+    """The state of one layer, replaced by every call. See `cpu_layers.Recurrence` and `recurrence._recur`."""
 
     time: Tensor  # (batch, hidden) float32: the normalised inputs of the last position
     channel: Tensor
@@ -26,8 +26,8 @@ class Recurrence:
     @classmethod
     def empty(cls, batch: int, hidden: int, channels: int, device: str) -> Recurrence:
         """Return the state before the first position."""
-        inputs, sums = torch.zeros(2, batch, hidden, device=device), torch.zeros(3, batch, channels, device=device)
-        return cls(*inputs, sums[0], sums[1], sums[2] + NO_EXPONENT)
+        inputs, sums = torch.zeros(batch, hidden, device=device), torch.zeros(batch, channels, device=device)
+        return cls(inputs, inputs, sums, sums, torch.full_like(sums, NO_EXPONENT))
 
 
 def shift(h: Tensor, previous: Tensor) -> Tensor:

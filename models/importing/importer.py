@@ -139,7 +139,9 @@ def round_weights(source: Source, names: Names, config: NetworkConfig, vocabular
             tensors = [tensor.T for tensor in tensors]
         return np.ascontiguousarray(np.concatenate(tensors))
 
-    matrices, gains, biases = {}, {}, {}
+    matrices: dict[str, Matrix] = {}
+    gains: dict[str, NDArray[np.float32]] = {}
+    biases: dict[str, NDArray[np.float32]] = {}
     embedding = source.tensor(f"{prefix}{names.embedding}.weight")
     matrices["embedding"] = Matrix.rounded(embedding[np.concatenate((ids, [start, start]))])
     if config.positions == "learned":
