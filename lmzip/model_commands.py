@@ -80,11 +80,12 @@ def self_tests() -> dict[str, bool]:
     import torch
 
     from lmzip.models.exact import kernels
-    from lmzip.models.exact.backends import BACKENDS, is_trusted
+    from lmzip.models.exact.backends import BACKENDS, TRIALS, is_trusted
 
     if kernels.compiles_now():
         say("lmzip: compiling for this machine; once after an installation, half a minute")
-    return {name: is_trusted(name, imported=True) for name in BACKENDS if name != "cuda" or torch.cuda.is_available()}
+    names = [name for name in BACKENDS if name != "cuda" or torch.cuda.is_available()]
+    return {name: all(is_trusted(name, kind) for kind in TRIALS) for name in names}
 
 
 @models_command.command("list")
@@ -152,7 +153,9 @@ def verify_model(model: str, as_json: bool) -> int:
     "--calibration", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
     help="Text to tune and measure with [prose and documentation].",
 )  # fmt: skip
-@click.option("--context", type=click.IntRange(2), metavar="N", help="Symbols that a window remembers [1024].")
+@click.option(
+    "--context", type=click.IntRange(2), metavar="N", help="Symbols that a window remembers [1024; RWKV: all]."
+)
 @click.option("--id", "model_id", metavar="ID", help="Name that files record [the hub's, or the family and a hash].")
 @json_option
 def import_command(
@@ -160,7 +163,7 @@ def import_command(
 ) -> int:
     """Make an exact model of a language model: SOURCE is a folder or a name on the Hugging Face hub.
 
-    Llama, Mistral, Qwen2, Qwen3 and GPT-2, with weights in safetensors. Prints how many bits per byte the
+    Llama, Mistral, Qwen2, Qwen3, GPT-2 and RWKV-4, with weights in safetensors. Prints how many bits per byte the
     exact model takes for the calibration text, and the float model it was made from.
     """
     from lmzip.models.importing.importer import import_model
@@ -183,7 +186,7 @@ def import_command(
         return Exit.FINE
     click.echo(printable(f"{report.id}: {out}, sha256 {report.sha256}"))
     click.echo(
-        f"{report.parameters:,} weights, {report.symbols:,} symbols, context {report.context}, wide activations in "
+        f"{report.parameters:,} weights, {report.symbols:,} symbols, context {report.reach}, wide activations in "
         f"{report.wide} of {report.products} products"
     )
     parent = "not measured (that takes transformers)" if report.parent is None else f"{report.parent:.4f}"

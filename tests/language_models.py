@@ -22,6 +22,8 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    RwkvConfig,
+    RwkvForCausalLM,
 )
 
 PROSE = (Path(__file__).parent.parent / "corpora" / "samples" / "france_at_war.txt").read_text()
@@ -103,6 +105,11 @@ FAMILIES: dict[str, tuple[Any, Any, str]] = {
         ),
         "byte_level",
     ),
+    "rwkv": (
+        RwkvForCausalLM,
+        lambda **k: RwkvConfig(hidden_size=64, num_hidden_layers=2, bos_token_id=3, eos_token_id=3, **k),
+        "byte_level",
+    ),
 }  # fmt: skip
 
 
@@ -134,7 +141,7 @@ def make_model(folder: Path, family: str, steps: int) -> Path:
     size = tokenizer.get_vocab_size() + 8  # networks often have more rows than tokens
     model = make(config(vocab_size=size))
     for name, parameter in model.named_parameters():  # they begin as 0 and 1
-        if "norm" in name or "ln_" in name or name.endswith("bias"):
+        if "norm" in name or "ln" in name or name.endswith("bias"):
             torch.nn.init.normal_(parameter, 0.0 if name.endswith("bias") else 1.0, 0.2)
     train(model, tokenizer, steps)
     model.save_pretrained(folder)

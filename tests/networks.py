@@ -5,8 +5,11 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pytest
+import torch
 from numpy.typing import NDArray
 
+from lmzip.models.exact import torch_attention, torch_engine, torch_rows
 from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.engine import Engine
@@ -17,6 +20,11 @@ Frequencies = NDArray[np.uint32]
 SMALL = NetworkConfig(
     vocab_size=61, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
     num_key_value_heads=2, head_dim=16, sliding_window=8, qk_norm=True, tie_word_embeddings=False,
+)  # fmt: skip
+RWKV = NetworkConfig(
+    vocab_size=61, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=1,
+    num_key_value_heads=1, head_dim=64, sliding_window=2, norm="layer", positions="none", mixer="rwkv4",
+    tie_word_embeddings=False,
 )  # fmt: skip
 # Its head fills no whole panel.
 WIDE = dataclasses.replace(SMALL, vocab_size=4099)
@@ -55,6 +63,18 @@ def evaluate(engine: Engine, ids: NDArray[np.int32], steps: int) -> Frequencies:
     assert result.shape == (ids.shape[1], len(ids), engine.config.vocab_size)
     assert_frequencies(result)
     return result
+
+
+def check_finite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the torch engine fail where it is to round a number that is not finite."""
+
+    def checked(x: torch.Tensor, most: float = 127.0) -> tuple[torch.Tensor, torch.Tensor]:
+        assert x.isfinite().all()
+        return quantise(x, most)
+
+    quantise = torch_rows.quantise
+    for module in (torch_attention, torch_engine, torch_rows):
+        monkeypatch.setattr(module, "quantise", checked)
 
 
 def assert_frequencies(rows: NDArray[np.uint32]) -> None:

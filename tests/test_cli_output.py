@@ -73,12 +73,12 @@ def test_models_info_and_verify(call: Call, tiny_model: Path, tmp_path: Path) ->
 
 def test_models_where_nothing_computes_exactly(call: Call, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library.load_model(tiny_model)
-    monkeypatch.setattr("lmzip.models.exact.backends.is_trusted", lambda backend, imported: backend == "torch")
+    monkeypatch.setattr("lmzip.models.exact.backends.is_trusted", lambda backend, kind: backend == "torch")
     outcome = call("models", "verify", "--json", str(tiny_model))
     result = json.loads(outcome.out)
     assert outcome.code == 4 and result["backends"]["cpu"] is False and result["ok"] is False
     assert "cpu: its self-test gives other integers" in call("models", "verify", str(tiny_model)).out.decode()
-    monkeypatch.setattr("lmzip.models.exact.backends.is_trusted", lambda backend, imported: False)
+    monkeypatch.setattr("lmzip.models.exact.backends.is_trusted", lambda backend, kind: False)
     info = json.loads(call("models", "info", "--json", str(tiny_model)).out)
     assert info["backend"] is None and info["backends"]["cpu"] is False
 

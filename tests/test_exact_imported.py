@@ -11,11 +11,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import LARGEST_GAIN, LARGEST_SCALE, SMALL, evaluate, make_ids, make_weights
+from networks import LARGEST_GAIN, LARGEST_SCALE, SMALL, check_finite, evaluate, make_ids, make_weights
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from lmzip.models.exact import arithmetic, backends, kernels, rows, torch_engine
+from lmzip.models.exact import arithmetic, backends, kernels, rows, torch_rows
 from lmzip.models.exact.arithmetic import WEIGHT_MAX, WIDE_MAX, wide_max
 from lmzip.models.exact.config import PROJECTIONS, NetworkConfig
 from lmzip.models.exact.cpu_engine import CPUEngine
@@ -88,12 +88,7 @@ def test_engines_agree_on_extreme_weights(
 
 @pytest.mark.parametrize("norm", ["rms", "layer"])
 def test_the_largest_weights_stay_finite(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def checked(x: torch.Tensor, most: float = 127.0) -> tuple[torch.Tensor, torch.Tensor]:
-        assert x.isfinite().all()
-        return quantise(x, most)
-
-    quantise = torch_engine.quantise
-    monkeypatch.setattr(torch_engine, "quantise", checked)
+    check_finite(monkeypatch)
     weights = make_weights(dataclasses.replace(GPT, norm=norm, wide=ALL), 0, (0, 0))
     for matrix in weights.matrices.values():
         matrix.values[1::2] = WEIGHT_MAX
@@ -116,7 +111,7 @@ def test_cuda_agrees_with_the_cpu(batch: int) -> None:
 
 
 def test_only_backends_with_the_right_digest_serve_imported_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backends, "is_trusted", lambda name, imported=False: name == "torch" or not imported)
+    monkeypatch.setattr(backends, "is_trusted", lambda name, kind="plain": name == "torch" or kind == "plain")
     assert backends.make_engine(make_weights(SMALL, 0))[0] == "cpu"
     name, engine = backends.make_engine(make_weights(GPT, 0))
     assert (name, type(engine)) == ("torch", RereadingEngine)
@@ -168,7 +163,7 @@ def test_layer_norm() -> None:
     h = np.empty_like(x)
     for row, out in zip(x, h, strict=True):
         rows.centre(row, np.float64(1e-5), out)
-    assert np.array_equal(torch_engine.centre(torch.from_numpy(x), 1e-5).numpy(), h)
+    assert np.array_equal(torch_rows.centre(torch.from_numpy(x), 1e-5).numpy(), h)
     expected = torch.nn.functional.layer_norm(torch.from_numpy(x).double(), (48,), eps=1e-5).numpy()
     np.testing.assert_allclose(h, expected, atol=5e-4)
 
@@ -228,8 +223,8 @@ def test_log2_in_integers(values: list[int]) -> None:
 
 def test_plain_configurations_are_written_as_before() -> None:
     options = {"hidden_act", "gated", "norm", "positions", "rope_scaling", "biases", "context", "reread", "wide"}
-    assert SMALL.is_plain and not options & json.loads(SMALL.to_json()).keys()
-    assert not GPT.is_plain and NetworkConfig.from_dict(json.loads(GPT.to_json())) == GPT
+    assert SMALL.kind == "plain" and not options & json.loads(SMALL.to_json()).keys()
+    assert GPT.kind == "imported" and NetworkConfig.from_dict(json.loads(GPT.to_json())) == GPT
 
 
 @pytest.mark.parametrize(

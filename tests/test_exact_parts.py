@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from networks import SMALL, assert_frequencies, evaluate, make_ids, make_weights
 from numpy.typing import NDArray
 
-from lmzip.models.exact import arithmetic, kernels, products, torch_engine
+from lmzip.models.exact import arithmetic, kernels, products, torch_rows
 from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL, OUTPUT_ONE
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.cpu_engine import CPUEngine
@@ -81,7 +81,7 @@ def test_frequencies(seed: int, alphabet: int, exponent: int, spread: int) -> No
     kernels.frequencies(y, scale, weight_scale, rows)
     assert_frequencies(rows)
     z = y.astype(np.float32) * scale[:, None]
-    assert np.array_equal(torch_engine.frequencies(torch.from_numpy(z)).numpy(), rows)
+    assert np.array_equal(torch_rows.frequencies(torch.from_numpy(z)).numpy(), rows)
     wide = z.astype(np.float64)
     likely = np.exp2(softmax_bits(wide)) * (FREQUENCY_TOTAL - alphabet) + 1
     others = np.arange(alphabet) != z.argmax(axis=1)[:, None]  # the first maximum also takes what is left
@@ -95,19 +95,19 @@ def test_exp_integer() -> None:
     expected = np.exp(-x.astype(np.float64)) * float(OUTPUT_ONE)
     assert (np.abs(values - expected) <= 1 + 6e-6 * expected).all()
     assert values[0] == values[-1] == OUTPUT_ONE
-    assert np.array_equal(torch_engine.exp_integer(torch.from_numpy(x), float(OUTPUT_ONE)).numpy(), values)
+    assert np.array_equal(torch_rows.exp_integer(torch.from_numpy(x), float(OUTPUT_ONE)).numpy(), values)
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_torch_operations_round_once(device: str) -> None:
     x = np.exp(np.random.default_rng(0).uniform(-30, 30, 200_000))
     assert np.array_equal(
-        torch_engine.square_root(torch.from_numpy(x).to(device)).cpu().numpy(), [math.sqrt(v) for v in x]
+        torch_rows.square_root(torch.from_numpy(x).to(device)).cpu().numpy(), [math.sqrt(v) for v in x]
     )
     x32 = x.astype(np.float32)
     there = torch.from_numpy(x32).to(device)
-    assert np.array_equal(torch_engine.ratio(127.0, there).cpu().numpy(), np.float32(127) / x32)
-    assert np.array_equal((there / torch_engine.constant(127.0, there)).cpu().numpy(), x32 / np.float32(127))
+    assert np.array_equal(torch_rows.ratio(127.0, there).cpu().numpy(), np.float32(127) / x32)
+    assert np.array_equal((there / torch_rows.constant(127.0, there)).cpu().numpy(), x32 / np.float32(127))
 
 
 @pytest.mark.parametrize(("head_dim", "theta", "positions"), [(16, 10000.0, 300), (64, 1e6, 70_000), (2, 1.0, 257)])

@@ -49,6 +49,7 @@ EXP2_C4 = np.float32(115699 / 2**24)
 ATTENTION_ONE = np.float32(1 << 14)  # times ACTIVATION_MAX times ATTENTION_KEYS stays under 2**31
 ATTENTION_KEYS = 1024
 OUTPUT_ONE = np.float32(1 << 24)
+NO_EXPONENT = np.float32(-(2.0**100))  # of sums of nothing: less than all others, and finite
 EXP2_LAST = np.float32(31)  # largest shift; exp(-x) is 0 long before
 
 WINDOW_LIMIT = 1 << 13  # keys a query may see: their weights' sum stays under 2**31

@@ -9,9 +9,11 @@ from lmzip.models.exact import kernels
 from lmzip.models.exact.cpu_engine import CPUEngine
 from lmzip.models.exact.engine import (
     IMPORTED_DIGEST,
+    RECURRENT_DIGEST,
     REFERENCE_DIGEST,
     Engine,
     imported_networks,
+    recurrent_networks,
     reference_digest,
     reference_network,
 )
@@ -33,17 +35,29 @@ BACKENDS: dict[str, Callable[[Weights], Engine]] = {
 }
 
 
-@functools.cache
-def is_trusted(backend: str, imported: bool = False) -> bool:
-    """Evaluate the reference network and compare every frequency; done once in a process.
+def without_end(engine: Engine) -> Engine:
+    """Return an engine whose windows have no end: where the positions have one, they are read again."""
+    return RereadingEngine(engine) if engine.config.context else engine
 
-    imported: the networks that have all that imported ones have as well.
+
+# Small networks that a backend evaluates before others of their kind, and the hash of what it must find.
+TRIALS: dict[str, tuple[Callable[[], list[Weights]], str]] = {
+    "plain": (lambda: [reference_network()], REFERENCE_DIGEST),
+    "imported": (imported_networks, IMPORTED_DIGEST),
+    "recurrent": (recurrent_networks, RECURRENT_DIGEST),
+}
+
+
+@functools.cache
+def is_trusted(backend: str, kind: str = "plain") -> bool:
+    """Evaluate the networks of TRIALS and compare every frequency; done once in a process.
+
+    kind: see NetworkConfig.kind; the plain network is evaluated first.
     """
-    make = BACKENDS[backend]
-    if imported:
-        engines = [RereadingEngine(make(weights)) for weights in imported_networks()]
-        return is_trusted(backend) and reference_digest(*engines) == IMPORTED_DIGEST
-    return reference_digest(make(reference_network())) == REFERENCE_DIGEST
+    if kind != "plain" and not is_trusted(backend):
+        return False
+    make, digest = TRIALS[kind]
+    return reference_digest(*(without_end(BACKENDS[backend](weights)) for weights in make())) == digest
 
 
 def make_engine(
@@ -60,9 +74,8 @@ def make_engine(
     if backend in (None, "cpu") and notify is not None and kernels.compiles_now():
         notify("compiling for this machine; once after an installation, half a minute")
     for name in [backend] if backend else ["cpu", "torch"]:
-        if is_trusted(name, not weights.config.is_plain):
-            engine = BACKENDS[name](weights)
-            return name, RereadingEngine(engine) if weights.config.context else engine
+        if is_trusted(name, weights.config.kind):
+            return name, without_end(BACKENDS[name](weights))
     raise RuntimeError(
         f"the backend {backend or 'cpu'} does not compute exactly on this machine: its self-test gives other "
         "integers than everywhere else. Nothing was coded. Please report this with the output of `lmzip models info`"

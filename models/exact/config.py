@@ -10,13 +10,16 @@ from lmzip.models.exact.arithmetic import ACTIVATION_MAX, WIDE_MAX, WINDOW_LIMIT
 
 ACTIVATIONS = ("silu", "gelu_tanh")
 NORMS = ("rms", "layer")
-POSITIONS = ("rope", "learned")
+POSITIONS = ("rope", "learned", "none")
+MIXERS = ("attention", "rwkv4")
 PROJECTIONS = ("qkv", "out", "gate_up", "down")
+TIME = ("time_key", "time_value", "time_receptance")  # projections of inputs that are mixed with the ones before
+CHANNEL = ("channel_key", "channel_receptance")
 
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """A transformer with grouped-query attention, such as Llama, Mistral, Qwen and GPT-2.
+    """A transformer with grouped-query attention, such as Llama, Mistral, Qwen and GPT-2, or a recurrent RWKV-4.
 
     vocab_size symbols are predicted. The input embedding has two more rows, the marks that
     stand before the first symbol of a window: `file_start` where the file begins, `cut_start`
@@ -45,6 +48,7 @@ class NetworkConfig:
     context: int = 0  # positions there are; 0: no end. At the end a window is read again
     reread: int = 0  # symbols that are read again, less than context
     wide: tuple[str, ...] = ()  # activations of more than 8 bits: `head`, `layers.0.qkv`, `layers.0.key` ...
+    mixer: str = "attention"  # one of MIXERS: how a position learns of others; RWKV-4 has one head of all its channels
 
     def __post_init__(self) -> None:
         sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -65,9 +69,16 @@ class NetworkConfig:
         self._check_options()
 
     def _check_options(self) -> None:
-        for name, known in (("hidden_act", ACTIVATIONS), ("norm", NORMS), ("positions", POSITIONS)):
+        options = {"hidden_act": ACTIVATIONS, "norm": NORMS, "positions": POSITIONS, "mixer": MIXERS}
+        for name, known in options.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}")
+        if self.is_recurrent != (self.positions == "none"):
+            raise ValueError("recurrent networks have the positions none, and no others have")
+        if self.is_recurrent and (self.norm != "layer" or self.biases or self.num_attention_heads != 1):
+            raise ValueError("recurrent networks have layer norms, one head, and no biases")
+        if self.is_recurrent and self.intermediate_size >= 1 << 20:  # or sums of squares could leave float32's range
+            raise ValueError(f"recurrent networks have an intermediate_size below 2**20, not {self.intermediate_size}")
         if self.norm == "layer" and (self.qk_norm or self.hidden_size >= 1 << 16):
             raise ValueError("layer norms are for networks without qk_norm and with a hidden_size below 2**16")
         if self.context and not 2 <= self.sliding_window <= self.context < 1 << 16:
@@ -103,16 +114,25 @@ class NetworkConfig:
         return (self.num_attention_heads + 2 * self.num_key_value_heads) * self.head_dim
 
     @property
-    def is_plain(self) -> bool:
-        """Whether the network has nothing that imported ones have."""
-        return all(getattr(self, field.name) == field.default for field in _OPTIONS)
+    def kind(self) -> str:
+        """`plain` for networks that need nothing but what the shipped ones do, `imported` for more, or `recurrent`."""
+        if self.is_recurrent:
+            return "recurrent"
+        return "plain" if all(getattr(self, field.name) == field.default for field in _OPTIONS) else "imported"
+
+    @property
+    def is_recurrent(self) -> bool:
+        """Whether windows remember a state of one size instead of keys and values."""
+        return self.mixer == "rwkv4"
 
     def capacity(self, steps: int) -> int:
         """Return the positions of keys and values to keep for calls of up to `steps`."""
         return min(self.sliding_window + steps - 1, self.context or 1 << 30)
 
     def window_bytes(self, steps: int) -> int:
-        """Return the bytes of a window's keys and values for calls of up to `steps`."""
+        """Return the bytes of what a window remembers, keys and values for calls of up to `steps` or the state."""
+        if self.is_recurrent:
+            return self.num_hidden_layers * 4 * (2 * self.hidden_size + 3 * self.head_dim)
         wide_keys = sum(name.endswith(".key") for name in self.wide)
         heads = self.num_hidden_layers * 2 * (self.head_dim + 4) + wide_keys * self.head_dim
         return heads * self.num_key_value_heads * self.capacity(steps)
@@ -121,12 +141,17 @@ class NetworkConfig:
         """Name to (outputs, inputs) of every weight matrix but the embeddings of symbols and positions."""
         d, f = self.hidden_size, self.intermediate_size
         heads = self.num_attention_heads * self.head_dim
-        shapes = {}
-        for i in range(self.num_hidden_layers):
-            shapes[f"layers.{i}.qkv"] = (self.qkv_rows, d)
-            shapes[f"layers.{i}.out"] = (d, heads)
-            shapes[f"layers.{i}.gate_up"] = (2 * f if self.gated else f, d)
-            shapes[f"layers.{i}.down"] = (d, f)
+        if self.is_recurrent:
+            layer = {**dict.fromkeys(TIME, (heads, d)), "out": (d, heads)}
+            layer |= {"channel_key": (f, d), "channel_receptance": (d, d), "down": (d, f)}
+        else:
+            layer = {
+                "qkv": (self.qkv_rows, d),
+                "out": (d, heads),
+                "gate_up": (2 * f if self.gated else f, d),
+                "down": (d, f),
+            }
+        shapes = {f"layers.{i}.{name}": shape for i in range(self.num_hidden_layers) for name, shape in layer.items()}
         if not self.tie_word_embeddings:
             shapes["head"] = (self.vocab_size, d)
         return shapes
@@ -138,7 +163,8 @@ class NetworkConfig:
 
     def product_names(self) -> list[str]:
         """Return the names of the activations that `wide` may have: of the matrices and the head, queries and keys."""
-        kinds = ("qkv", "query", "key", "out", "gate_up", "down")
+        attention = ("qkv", "query", "key", "out", "gate_up", "down")
+        kinds = (*TIME, "out", *CHANNEL, "down") if self.is_recurrent else attention
         return [*(f"layers.{i}.{kind}" for i in range(self.num_hidden_layers) for kind in kinds), "head"]
 
     def largest(self, name: str) -> int:

@@ -8,31 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.exact import attention, kernels
-from lmzip.models.exact.arithmetic import ATTENTION_KEYS
+from lmzip.models.exact import kernels, recurrence
+from lmzip.models.exact.cpu_layers import Layer, RecurrentLayer, TransformerLayer, norm, projection
 from lmzip.models.exact.engine import check_context, rope_tables
-from lmzip.models.exact.panels import LANES, pack, pack_bytes, padded
 from lmzip.models.exact.weights import Weights
-
-
-@dataclasses.dataclass
-class _Layer:
-    """What the kernels take of one layer."""
-
-    attention: tuple[Any, ...]  # norm, qkv, heads, out
-    feed_forward: tuple[Any, ...]  # norm, gelu, gated, gate_up, down
-
-
-@dataclasses.dataclass
-class _Cache:
-    """Keys and values of one layer, for every window and KV head rings of `capacity` positions, laid out in panels."""
-
-    keys: NDArray[
-        np.int8
-    ]  # (batch, 1 or 2, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES), wide ones in two parts
-    values: NDArray[np.int8]  # (batch, kv_heads, pieces, padded head_dim / LANES, slots of a piece / 2, 2 * LANES)
-    key_scale: NDArray[np.float32]  # (batch, kv_heads, capacity)
-    value_scale: NDArray[np.float32]
 
 
 @dataclasses.dataclass
@@ -42,60 +21,25 @@ class CPUState:
     batch: int
     steps: int  # most in a call
     position: int
-    layers: list[_Cache]
+    layers: list[Any]
 
 
 class CPUEngine:
     """Evaluate an exact network on the CPU, a call on one thread: callers that want more split the batch."""
 
     def __init__(self, weights: Weights) -> None:
-        self.config = weights.config
-        c, gains, biases = self.config, weights.gains, weights.biases
-        eps, none = np.float64(c.rms_norm_eps), np.empty(0, np.float32)
-
-        def projection(name: str) -> tuple[Any, ...]:
-            matrix = weights.matrix(name)
-            panels = pack(matrix.values) if name in c.wide else pack_bytes(matrix.values)
-            return panels, matrix.scale, biases.get(name, none), np.float32(c.largest(name))
-
-        def norm(name: str) -> tuple[Any, ...]:
-            return gains[name], biases.get(name, none), eps
-
+        c = self.config = weights.config
         self._embedding = weights.matrix("embedding")
         self._positions = weights.matrices.get("positions")
-        self._layers = []
-        for i in range(c.num_hidden_layers):
-            layer = f"layers.{i}."
-            most = (np.float32(c.largest(layer + name)) for name in ("query", "key"))
-            heads = gains.get(layer + "q_norm", none), gains.get(layer + "k_norm", none), *most
-            self._layers.append(
-                _Layer(
-                    (norm(layer + "attention_norm"), projection(layer + "qkv"), heads, projection(layer + "out")),
-                    (norm(layer + "mlp_norm"), c.hidden_act == "gelu_tanh", c.gated,
-                     projection(layer + "gate_up"), projection(layer + "down")),
-                )
-            )  # fmt: skip
-        self._head = norm("norm"), projection("head")
+        self._embedding_norm = norm(weights, "embedding_norm") if c.is_recurrent else None
+        make = RecurrentLayer if c.is_recurrent else TransformerLayer
+        self._layers: list[Layer] = [make(weights, i) for i in range(c.num_hidden_layers)]
+        self._head = norm(weights, "norm"), projection(weights, "head")
         self._rope = rope_tables(c, 256)
 
     def start(self, batch: int, steps: int) -> CPUState:
         """See Engine.start."""
-        c = self.config
-        capacity, pieces = padded(c.capacity(steps)), 1
-        if c.sliding_window > ATTENTION_KEYS:  # sums of more keys could leave 32 bits
-            pieces = -(-capacity // ATTENTION_KEYS)
-            capacity = pieces * ATTENTION_KEYS
-        heads, dim = c.num_key_value_heads, c.head_dim
-        layers = [
-            _Cache(
-                np.zeros((batch, parts, heads, capacity // LANES, dim // 2, 2 * LANES), np.int8),
-                np.zeros((batch, heads, pieces, padded(dim) // LANES, capacity // pieces // 2, 2 * LANES), np.int8),
-                np.zeros((batch, heads, capacity), np.float32),
-                np.zeros((batch, heads, capacity), np.float32),
-            )
-            for parts in (1 + (f"layers.{i}.key" in c.wide) for i in range(c.num_hidden_layers))
-        ]
-        return CPUState(batch, steps, 0, layers)
+        return CPUState(batch, steps, 0, [layer.start(batch, steps) for layer in self._layers])
 
     def forward(self, state: CPUState, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
         """See Engine.forward."""
@@ -119,17 +63,15 @@ class CPUEngine:
         start = state.position
         check_context(c, start, steps)
         state.position += steps
-        cos, sin = self._rope_until(state.position)
+        rope = self._rope_until(state.position)
         x = np.empty((batch * steps, c.hidden_size), np.float32)
         kernels.embed(ids.reshape(-1), self._embedding.values, self._embedding.scale, x)
         if self._positions is not None:
             kernels.add_positions(x, self._positions.values, self._positions.scale, start, steps)
-        for layer, cache in zip(self._layers, state.layers, strict=True):
-            attention.attention(
-                x, *layer.attention, cos, sin, start, c.sliding_window,
-                cache.keys, cache.values, cache.key_scale, cache.value_scale,
-            )  # fmt: skip
-            kernels.feed_forward(x, *layer.feed_forward)
+        if self._embedding_norm is not None:
+            recurrence.normalise(x, self._embedding_norm, x)
+        for layer, memory in zip(self._layers, state.layers, strict=True):
+            layer.run(x, memory, start, rope)
         return x
 
     def _rope_until(self, position: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -75,6 +75,20 @@ def imported_networks() -> list[Weights]:
     return [_draw(config, np.random.PCG64(20261125 + i)) for i, config in enumerate((gpt, llama))]
 
 
+def recurrent_networks() -> list[Weights]:
+    """Make a small recurrent network; half of the products are wide. States fade, at speeds of all kinds."""
+    config = NetworkConfig(
+        vocab_size=61, hidden_size=48, intermediate_size=100, num_hidden_layers=2, num_attention_heads=1,
+        num_key_value_heads=1, head_dim=64, sliding_window=2, norm="layer", positions="none", mixer="rwkv4",
+        wide=("layers.0.time_key", "layers.0.channel_receptance", "layers.1.time_value", "layers.1.time_receptance",
+              "layers.1.out", "layers.1.channel_key", "layers.0.down"),
+    )  # fmt: skip
+    weights = _draw(config, np.random.PCG64(20261127))
+    for i in range(config.num_hidden_layers):
+        weights.biases[f"layers.{i}.decay"][:] = -((np.arange(64, dtype=np.float32) / np.float32(16)) ** 3)
+    return [weights]
+
+
 def _draw(config: NetworkConfig, bits: np.random.PCG64) -> Weights:
     def below(limit: int, *shape: int) -> NDArray[np.int64]:
         return _integers(bits, limit, shape)
@@ -95,6 +109,7 @@ def _draw(config: NetworkConfig, bits: np.random.PCG64) -> Weights:
 
 REFERENCE_DIGEST = "2779d6211218915e"  # of reference_network
 IMPORTED_DIGEST = "4661ab477fa0d545"  # of imported_networks
+RECURRENT_DIGEST = "07be83aafb737797"  # of recurrent_networks
 
 
 def reference_digest(*engines: Engine) -> str:

@@ -15,6 +15,7 @@ from lmzip.models.exact.rows import (
     ZERO,
     add_product,
     exp_integer,
+    exponential,
     f32,
     f64,
     i8,
@@ -57,7 +58,6 @@ def _activate(y, scale, weight_scale, bias, gelu, gated, most, q, scale_out):
     f = np.empty(len(weight_scale), f32)
     inner = len(f) // 2 if gated else len(f)
     a = np.empty(inner, f32)
-    unit = ONE / OUTPUT_ONE
     for r in range(y.shape[0]):
         values_of(y[r], scale[r], weight_scale, bias, f)
         for i in range(inner):
@@ -68,7 +68,7 @@ def _activate(y, scale, weight_scale, bias, gelu, gated, most, q, scale_out):
                 v = v * GELU_3
                 v = v + GELU_1
                 v = v * g
-            e = f32(exp_integer(abs(v), OUTPUT_ONE)) * unit
+            e = exponential(abs(v))
             a[i] = (g if v > ZERO else g * e) / (ONE + e)
         if gated:
             up = f[inner:]

@@ -5,7 +5,7 @@ sums are integer sums. Fused and reordered arithmetic stays off: of LLVM's fast-
 those are on that promise it no NaN and no meaning of -0, which lets it vectorise maxima.
 Integer sums are cast back to int32 at each step because numba would widen them to 64 bits.
 Kernels let go of the GIL so that threads can share a batch. The same arithmetic in plain torch
-stands in `torch_engine.py`; the self-test compares the two bit by bit.
+stands in `torch_rows.py`; the self-test compares the two bit by bit.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from lmzip.models.exact.arithmetic import (
     EXP2_LAST,
     LOG2_E,
     NORM_MAX,
+    OUTPUT_ONE,
     SMALLEST,
 )
 from lmzip.models.exact.panels import LANES
@@ -35,6 +36,7 @@ ZERO, ONE = f32(0), f32(1)
 MINUS_INFINITY = f32(-np.inf)
 QUANT = f32(ACTIVATION_MAX)
 NORM = f32(NORM_MAX)
+UNIT = ONE / OUTPUT_ONE
 
 
 @inline
@@ -52,6 +54,12 @@ def exp_integer(x, one):
     p = p * f
     p = p + ONE
     return i32(p * one) >> i32(whole)
+
+
+@inline
+def exponential(x):
+    """Return exp(-x) for x >= 0, x float32, in steps of 2**-24."""
+    return f32(exp_integer(x, OUTPUT_ONE)) * UNIT
 
 
 @kernel
@@ -112,6 +120,15 @@ def centre(x, eps, h):
 
 
 @kernel
+def layer_norm(x, norm, h):
+    """Write the layer norm of a row x to h float32. norm: gain (hidden,), bias (hidden,) and eps."""
+    gain, bias, eps = norm
+    centre(x, eps, h)
+    for i in range(len(h)):
+        h[i] = h[i] * gain[i] + bias[i]
+
+
+@kernel
 def norm_quantise(x, norm, most, q, scale):
     """Normalise the rows of x (rows, hidden), into q, integers up to `most`, and scale.
 
@@ -121,9 +138,7 @@ def norm_quantise(x, norm, most, q, scale):
     h = np.empty(x.shape[1], f32)
     for r in range(x.shape[0]):
         if len(bias):
-            centre(x[r], eps, h)
-            for i in range(len(h)):
-                h[i] = h[i] * gain[i] + bias[i]
+            layer_norm(x[r], norm, h)
             scale[r] = quantise(h, most, q[r])
         else:
             for i in range(len(h)):

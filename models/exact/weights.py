@@ -11,10 +11,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from lmzip.models.exact.arithmetic import WEIGHT_MAX
-from lmzip.models.exact.config import NetworkConfig
+from lmzip.models.exact.config import CHANNEL, TIME, NetworkConfig
 
 # No trained network comes near; within them no float32 of the evaluation can overflow.
-SCALE_LIMIT, GAIN_LIMIT, BIAS_LIMIT = 1.0, 1024.0, 65536.0
+SCALE_LIMIT, GAIN_LIMIT, BIAS_LIMIT, MIX_LIMIT = 1.0, 1024.0, 65536.0, 16.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,13 +61,16 @@ class Weights:
                 vector = vectors.get(name)
                 if vector is None or vector.shape != (length,) or vector.dtype != np.float32:
                     raise ValueError(f"weights: {name} is missing or not {length} float32 ({what})")
-                if not (np.abs(vector) <= limit).all():
-                    raise ValueError(f"weights: {name} has a {what} beyond {limit}")
+                most = MIX_LIMIT if name.endswith("_mix") else limit
+                if not (np.abs(vector) <= most).all():
+                    raise ValueError(f"weights: {name} has a {what} beyond {most}")
 
     @staticmethod
-    def gain_lengths(c: NetworkConfig) -> dict[str, int]:
-        """Name to length of every norm's gain."""
+    def norm_lengths(c: NetworkConfig) -> dict[str, int]:
+        """Name to length of every norm."""
         lengths = {"norm": c.hidden_size}
+        if c.is_recurrent:
+            lengths["embedding_norm"] = c.hidden_size
         for i in range(c.num_hidden_layers):
             lengths[f"layers.{i}.attention_norm"] = c.hidden_size
             lengths[f"layers.{i}.mlp_norm"] = c.hidden_size
@@ -77,9 +80,18 @@ class Weights:
         return lengths
 
     @classmethod
+    def gain_lengths(cls, c: NetworkConfig) -> dict[str, int]:
+        """Name to length of every vector of factors: gains of norms, and what inputs are mixed by."""
+        mixed = [f"layers.{i}.{name}_mix" for i in range(c.num_hidden_layers) for name in (*TIME, *CHANNEL)]
+        return cls.norm_lengths(c) | (dict.fromkeys(mixed, c.hidden_size) if c.is_recurrent else {})
+
+    @classmethod
     def bias_lengths(cls, c: NetworkConfig) -> dict[str, int]:
-        """Name to length of every bias, of layer norms and of projections."""
-        lengths = cls.gain_lengths(c) if c.norm == "layer" else {}
+        """Name to length of every vector of terms: biases of layer norms and projections, exponents of recurrences."""
+        lengths = cls.norm_lengths(c) if c.norm == "layer" else {}
+        if c.is_recurrent:
+            exponents = [f"layers.{i}.{name}" for i in range(c.num_hidden_layers) for name in ("decay", "first")]
+            lengths |= dict.fromkeys(exponents, c.head_dim)
         shapes = c.matrix_shapes()
         names = [f"layers.{i}.{name}" for i in range(c.num_hidden_layers) for name in c.biases]
         return lengths | {name: shapes[name][0] for name in names}

@@ -28,8 +28,9 @@ class Names:
     matrices: dict[str, tuple[str, ...]]  # ours to those whose rows are joined
     norms: dict[str, str]
     embedding: str
-    norm: str
     positions: str = ""
+    head: str = "lm_head"
+    vectors: dict[str, str] = dataclasses.field(default_factory=dict)  # of a layer, without an ending
     transposed: bool = False  # matrices of layers are (inputs, outputs)
 
 
@@ -44,21 +45,38 @@ _LLAMA = Names(
     },
     norms={
         "attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm",
-        "q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm",
+        "q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm", "norm": "norm",
     },
     embedding="embed_tokens",
-    norm="norm",
 )  # fmt: skip
 _GPT2 = Names(
     prefixes=("transformer.", ""),
     layer="h.{}.",
     matrices={"qkv": ("attn.c_attn",), "out": ("attn.c_proj",), "gate_up": ("mlp.c_fc",), "down": ("mlp.c_proj",)},
-    norms={"attention_norm": "ln_1", "mlp_norm": "ln_2"},
+    norms={"attention_norm": "ln_1", "mlp_norm": "ln_2", "norm": "ln_f"},
     embedding="wte",
-    norm="ln_f",
     positions="wpe",
     transposed=True,
 )
+_RWKV = Names(
+    prefixes=("rwkv.",),
+    layer="blocks.{}.",
+    matrices={
+        "time_key": ("attention.key",), "time_value": ("attention.value",),
+        "time_receptance": ("attention.receptance",), "out": ("attention.output",),
+        "channel_key": ("feed_forward.key",), "channel_receptance": ("feed_forward.receptance",),
+        "down": ("feed_forward.value",),
+    },
+    norms={"attention_norm": "ln1", "mlp_norm": "ln2", "embedding_norm": "blocks.0.pre_ln", "norm": "ln_out"},
+    embedding="embeddings",
+    head="head",
+    vectors={
+        "time_key_mix": "attention.time_mix_key", "time_value_mix": "attention.time_mix_value",
+        "time_receptance_mix": "attention.time_mix_receptance", "channel_key_mix": "feed_forward.time_mix_key",
+        "channel_receptance_mix": "feed_forward.time_mix_receptance", "decay": "attention.time_decay",
+        "first": "attention.time_first",
+    },
+)  # fmt: skip
 
 
 def _llama(c: Values, **changes: Any) -> Values:
@@ -131,6 +149,29 @@ def _gpt2(c: Values) -> Values:
     }
 
 
+def _rwkv(c: Values) -> Values:
+    size, eps = c["hidden_size"], c.get("layer_norm_epsilon", 1e-5)
+    if (c.get("attention_hidden_size") or size) != size:
+        raise ValueError("a time mixing of another size than the rest is not supported (attention_hidden_size)")
+    if eps != 1e-5:  # the last norm has this one whatever the config says
+        raise ValueError(f"layer_norm_epsilon must be 1e-5 in all norms, not {eps}")
+    return {
+        "hidden_size": size,
+        "intermediate_size": c.get("intermediate_size") or 4 * size,
+        "num_hidden_layers": c["num_hidden_layers"],
+        "num_attention_heads": 1,
+        "num_key_value_heads": 1,
+        "head_dim": size,
+        "norm": "layer",
+        "positions": "none",
+        "mixer": "rwkv4",
+        "rms_norm_eps": eps,
+        "tie_word_embeddings": c.get("tie_word_embeddings", False),
+        "sliding_window": 2,  # the position and the one before; all others are in the state
+        "context": None,
+    }
+
+
 # model_type of config.json: how its values and its tensors are read.
 FAMILIES: dict[str, tuple[Callable[[Values], Values], Names]] = {
     "llama": (_llama, _LLAMA),
@@ -138,13 +179,15 @@ FAMILIES: dict[str, tuple[Callable[[Values], Values], Names]] = {
     "qwen2": (_qwen2, _LLAMA),
     "qwen3": (_qwen3, _LLAMA),
     "gpt2": (_gpt2, _GPT2),
+    "rwkv": (_rwkv, _RWKV),
 }
 
 
 def read_config(values: Values, context: int | None = None) -> tuple[NetworkConfig, Names]:
     """Turn a `config.json` into the network's shape and the names of its tensors.
 
-    context: positions to use, DEFAULT_CONTEXT if None; the network's own number and WINDOW_LIMIT bound it.
+    context: positions to use, DEFAULT_CONTEXT if None; the network's own number and WINDOW_LIMIT bound it. Recurrent
+    networks have no end of positions if it is None.
     vocab_size stays what `values` says. Raises ValueError where an exact network cannot do the same.
     """
     kind = values.get("model_type")
@@ -157,8 +200,10 @@ def read_config(values: Values, context: int | None = None) -> tuple[NetworkConf
     read, names = FAMILIES[kind]
     try:
         fields = read(values)
-        positions = min(fields.pop("context"), WINDOW_LIMIT, context or DEFAULT_CONTEXT)
-        window = min(fields.pop("sliding_window", None) or positions, positions)
+        longest = fields.pop("context")
+        positions = min(longest, WINDOW_LIMIT, context or DEFAULT_CONTEXT) if longest else context or 0
+        window = fields.pop("sliding_window", None) or positions
+        window = min(window, positions or window)
         config = NetworkConfig(
             vocab_size=values["vocab_size"], sliding_window=window, context=positions,
             reread=positions // REREAD_SHARE, **fields,

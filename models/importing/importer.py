@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from lmzip.models.machine import require_memory
 
 LENGTH = 512  # symbols of a window of the calibration
 CHOICE_WINDOWS, REPORT_WINDOWS = 4, 8
+FASTEST = np.float32(10)  # of the logarithms of decays: exp(-exp(10)) is 0
 LOSS_SHARE = 1000  # one part in so many of the code length may go to 8-bit activations
 
 Notify = Callable[[str], None]
@@ -61,6 +63,11 @@ class Report:
     def loss(self) -> float | None:
         """Return how much longer the exact network's code is, as a share; None where the parent's is not known."""
         return None if self.parent is None else self.exact / self.parent - 1
+
+    @property
+    def reach(self) -> str:
+        """Return how far back a window remembers, in words."""
+        return f"{self.context} symbols" if self.context else "without end"
 
 
 def import_model(
@@ -93,8 +100,9 @@ def import_model(
     symbols = tokenizer.encode(calibration)
     if not len(symbols):
         raise ValueError("the calibration text is empty")
-    weights = choose_wide(weights, cut_windows(symbols, min(LENGTH, config.context), CHOICE_WINDOWS), notify)
-    windows = cut_windows(symbols, min(LENGTH, config.context), REPORT_WINDOWS)
+    length = min(LENGTH, config.context or LENGTH)
+    weights = choose_wide(weights, cut_windows(symbols, length, CHOICE_WINDOWS), notify)
+    windows = cut_windows(symbols, length, REPORT_WINDOWS)
     size_coded = sum(len(tokenizer.decode(window)) for window in windows)
     exact = code_length(make_engine(weights)[1], windows) / UNIT / size_coded
     notify("measuring the float network")
@@ -131,13 +139,15 @@ def round_weights(source: Source, names: Names, config: NetworkConfig, vocabular
             tensors = [tensor.T for tensor in tensors]
         return np.ascontiguousarray(np.concatenate(tensors))
 
-    matrices, gains, biases = {}, {}, {}
+    matrices: dict[str, Matrix] = {}
+    gains: dict[str, NDArray[np.float32]] = {}
+    biases: dict[str, NDArray[np.float32]] = {}
     embedding = source.tensor(f"{prefix}{names.embedding}.weight")
     matrices["embedding"] = Matrix.rounded(embedding[np.concatenate((ids, [start, start]))])
     if config.positions == "learned":
         matrices["positions"] = Matrix.rounded(source.tensor(f"{prefix}{names.positions}.weight")[: config.context])
     if not config.tie_word_embeddings:
-        matrices["head"] = Matrix.rounded(source.tensor("lm_head.weight")[ids])
+        matrices["head"] = Matrix.rounded(source.tensor(f"{names.head}.weight")[ids])
     del embedding
     for i in range(config.num_hidden_layers):
         layer = names.layer.format(i)
@@ -145,10 +155,15 @@ def round_weights(source: Source, names: Names, config: NetworkConfig, vocabular
             matrices[f"layers.{i}.{name}"] = Matrix.rounded(joined(layer, parts, "weight"))
             if name in config.biases:
                 biases[f"layers.{i}.{name}"] = joined(layer, parts, "bias")
-    for name in Weights.gain_lengths(config):
+        for name, part in names.vectors.items():
+            vector = source.tensor(f"{prefix}{layer}{part}").reshape(-1)
+            (gains if name.endswith("_mix") else biases)[f"layers.{i}.{name}"] = vector
+        if config.is_recurrent:
+            biases[f"layers.{i}.decay"] = exponents(biases[f"layers.{i}.decay"])
+    for name in Weights.norm_lengths(config):
         kind = name.rpartition(".")[2]
         layer = names.layer.format(name.split(".")[1]) if name.startswith("layers.") else ""
-        norm = (names.norms[kind] if layer else names.norm,)
+        norm = (names.norms[kind],)
         gains[name] = joined(layer, norm, "weight")
         if config.norm == "layer":
             biases[name] = joined(layer, norm, "bias")
@@ -156,6 +171,16 @@ def round_weights(source: Source, names: Names, config: NetworkConfig, vocabular
         return Weights(config, matrices, gains, biases)
     except ValueError as error:
         raise ValueError(f"the network cannot be rounded: {error}") from error
+
+
+def exponents(decay: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return -exp(decay), what a state's exponent changes by at every step; a state that fades faster is gone as well.
+
+    decimal's exp is correctly rounded on every platform.
+    """
+    context = Context(prec=50)
+    values = [float(context.exp(Decimal(value))) for value in np.minimum(decay, FASTEST).tolist()]
+    return -np.array(values, np.float32)
 
 
 def choose_wide(weights: Weights, windows: NDArray[np.int32], notify: Notify) -> Weights:
@@ -226,7 +251,7 @@ Made by `lmzip models import` from {made_from}. The licence of that model holds 
 | sha256 | `{report.sha256}` |
 | weights | {report.parameters:,}; 7-bit integers with a scale a row |
 | symbols | {report.symbols:,}, {report.added} of them bytes that the original does not know |
-| context | {report.context} symbols |
+| context | {report.reach} |
 | wide activations | in {report.wide} of {report.products} products |
 | bits per byte of the calibration text ({report.calibration_bytes:,} bytes) | {bits} |
 """
