@@ -102,12 +102,5 @@ def _model(kind: str) -> _ArrayModel:
 
 
 def _in_bytes(progress: Progress, count: int, size: int) -> Callable[[int], None]:
-    """Return what reports samples, so many more each time, as bytes of the piece."""
-    done = 0
-
-    def report(more: int) -> None:
-        nonlocal done
-        done += more
-        progress(done * size / count)
-
-    return report
+    """Return what reports how many samples are done as bytes of the piece."""
+    return lambda done: progress(done * size / count)

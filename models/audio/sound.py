@@ -53,7 +53,7 @@ def encode_samples(
 ) -> None:
     """Code samples (frames, channels) int32 of `depth` bits as decisions. Twin: `decode_samples`.
 
-    progress is called with the number of samples done since the last call. Raises ValueError for a plan or samples out of range.
+    progress is told the samples done. Raises ValueError for a plan or samples out of range.
     """
     shape = samples.shape
     check_plan(plan, shape, depth)
@@ -125,4 +125,4 @@ def _code(
         else:
             piece[:] = shifted << shifts
         if progress is not None:
-            progress(piece.size)
+            progress((start + len(piece)) * channels)
