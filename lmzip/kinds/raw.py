@@ -64,6 +64,7 @@ class Rows:
 def unpack_rows(rows: Rows, data: NDArray[np.uint8]) -> NDArray[Any]:
     """Return the samples of bytes (rows, size), as Taken has them."""
     items = rows.width * rows.channels
+    pixels: NDArray[Any]
     if rows.bits < 8:
         steps = np.arange(8 - rows.bits, -1, -rows.bits, dtype=np.uint8)
         pixels = (data[:, :, None] >> steps & ((1 << rows.bits) - 1)).reshape(len(data), -1)[:, :items]
