@@ -14,7 +14,19 @@ from numpy.typing import NDArray
 
 from lmzip.kinds.blocks import AS_FIXED, AS_GIVEN, AS_STORED, write_blocks
 from lmzip.kinds.inflate import DYNAMIC, FIXED, LITERAL, STORED, inflate
-from lmzip.kinds.matching import BAD, BASE, COUNT, CURSOR, EAGER, FIXED_UP, LAZY, ONLY_LITERALS, RUNS, find_tokens
+from lmzip.kinds.matching import (
+    BAD,
+    BASE,
+    COUNT,
+    CURSOR,
+    EAGER,
+    FIXED_UP,
+    LAZY,
+    ONLY_LITERALS,
+    RUNS,
+    TOO_FAR,
+    find_tokens,
+)
 from lmzip.kinds.rest import Reader, Writer
 
 DEFAULT, FILTERED, HUFFMAN_ONLY, RLE, FIXED_CODES = range(5)  # zlib's strategies
@@ -31,7 +43,7 @@ LEVELS = {
     9: (LAZY, 32, 258, 258, 4096),
 }
 HINTS = ((1,), (5, 4, 3, 2), (6,), (9, 8, 7))  # levels by the bits of zlib's header that hint at them
-PIECES, BLOCKS, FIXES, KINDS = 1, 2, 4, 8  # flags of a description: what follows
+PIECES, BLOCKS, FIXES, KINDS, FAR = 1, 2, 4, 8, 16  # flags of a description: what follows
 SAMPLE = 1 << 16  # bytes on which settings are tried
 MOST_BLOCKS = 1 << 16
 WORST = 0.7  # a description of more than this part of the stream is none
@@ -42,12 +54,16 @@ _NO_TOKENS, _NO_FIXES = np.zeros(0, np.int32), np.zeros((0, 2), np.int64)
 
 @dataclass(frozen=True)
 class Settings:
-    """What zlib was told: level, strategy, memLevel, bits of the window; whether the data came in pieces."""
+    """What zlib was told: level, strategy, memLevel, bits of the window.
+
+    And whether it was built to take matches of three bytes from far away; whether the data came in pieces.
+    """
 
     level: int
     strategy: int
     memory: int
     window: int
+    far: bool = False
     pieces: bool = False
 
     @property
@@ -59,8 +75,8 @@ class Settings:
         """Return what matching.find_tokens takes."""
         method, *limits = LEVELS[self.level]
         method = {HUFFMAN_ONLY: ONLY_LITERALS, RLE: RUNS}.get(self.strategy, method)
-        filtered = self.strategy == FILTERED
-        return np.array([method, *limits, self.window, self.memory + 7, filtered, self.symbols], np.int64)
+        filtered, far = self.strategy == FILTERED, 1 << 15 if self.far else TOO_FAR
+        return np.array([method, *limits, self.window, self.memory + 7, filtered, self.symbols, far], np.int64)
 
 
 @dataclass(frozen=True)
@@ -103,6 +119,7 @@ def _find(
 def _guesses(header: bytes, actual: NDArray[np.int32], blocks: Numbers) -> Iterator[Settings]:
     """Give the settings to try, the likely ones first. header: the two bytes of zlib."""
     matches = actual[actual > LITERAL]
+    far = bool(((matches & 511 == 3) & (matches >> 9 > TOO_FAR)).any())
     strategies = [DEFAULT, FILTERED]
     if matches.size == 0:
         strategies = [HUFFMAN_ONLY]
@@ -127,7 +144,7 @@ def _guesses(header: bytes, actual: NDArray[np.int32], blocks: Numbers) -> Itera
         for window in dict.fromkeys((stated, 15)):
             for strategy in strategies:
                 for level in levels if strategy not in (HUFFMAN_ONLY, RLE) else [6]:
-                    yield Settings(level, strategy, memory, window)
+                    yield Settings(level, strategy, memory, window, far and level > 3)
 
 
 def _search(
@@ -201,7 +218,7 @@ def describe(stream: bytes, size: int, pieces: Numbers) -> tuple[bytes, int, byt
             kinds[block] = {STORED: AS_STORED, FIXED: AS_FIXED, DYNAMIC: AS_GIVEN}[int(kind)]
             given[block] = _create_given(_bits(wanted, start, end), end - start) if kind == DYNAMIC else b""
     description = _create(settings, found.fixes, ends if own_blocks else None, kinds, given)
-    if len(description) > 64 + WORST * length or deflate(description, lines, pieces) != wanted.tobytes():
+    if len(description) > 64 + WORST * length:
         return None
     return lines.tobytes(), 2 + length, description
 
@@ -284,7 +301,7 @@ def _create(settings: Settings, fixes: Numbers, ends: Numbers | None, kinds: Num
 def _parse(description: bytes, size: int) -> tuple[Settings, Numbers, Numbers | None, Numbers, list[bytes]]:
     """Read a description."""
     reader = Reader(description)
-    flags, level, strategy, memory, window = (reader.number(most) for most in (15, 9, FIXED_CODES, 9, 15))
+    flags, level, strategy, memory, window = (reader.number(most) for most in (31, 9, FIXED_CODES, 9, 15))
     if not level or not memory or window < 9:
         raise ValueError("settings that zlib does not have")
     fixes, ends = _NO_FIXES, None
@@ -308,4 +325,4 @@ def _parse(description: bytes, size: int) -> tuple[Settings, Numbers, Numbers | 
             given.append(description[start : reader.offset])
     if reader.remaining():
         raise ValueError("a description of a stream with more behind it")
-    return Settings(level, strategy, memory, window, bool(flags & PIECES)), fixes, ends, kinds, given
+    return Settings(level, strategy, memory, window, bool(flags & FAR), bool(flags & PIECES)), fixes, ends, kinds, given

@@ -9,6 +9,8 @@ begins. Its first byte is never found, and how the input comes in pieces says wh
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lmzip.coders.compiled import compiled
@@ -18,7 +20,7 @@ kernel = compiled(_nrt=False)
 
 SHORTEST, LONGEST = 3, 258
 AHEAD = LONGEST + SHORTEST + 1  # bytes that zlib wants to see before it looks for a match
-TOO_FAR = 4096  # for a match of three bytes
+TOO_FAR = 4096  # for a match of three bytes, with zlib as it is; makers of small PNGs build it with 32767
 
 ONLY_LITERALS, RUNS, EAGER, LAZY = range(4)  # methods
 COUNT, FIXED_UP, CURSOR, BAD, BASE, WORK = range(6)  # of the state
@@ -103,7 +105,7 @@ def find_tokens(data, ends, settings, stop, actual, fixes, heads, links, tokens,
         data: uint8.
         ends: int64, where the pieces end in which the data comes.
         settings: int64: method, good, lazy, nice, chain (zlib's names), bits of the window, bits of the hash, whether
-            matches of up to 5 bytes are left out, symbols a block.
+            matches of up to 5 bytes are left out, symbols a block, distance from which on those of three bytes are.
         stop: where to stop, in the data.
         actual: int32, the tokens to be found, each at its place (`inflate.inflate`), or empty.
         fixes: int64, (fixes, 2): number and value of the tokens that differ from what is found here.
@@ -119,7 +121,13 @@ def find_tokens(data, ends, settings, stop, actual, fixes, heads, links, tokens,
         Whether the last token came too late to end a block.
     """
     method, good, lazy, nice, chain = settings[0], settings[1], settings[2], settings[3], settings[4]
-    width, bits, filtered, symbols = np.int64(1) << settings[5], settings[6], settings[7], settings[8]
+    width, bits, filtered, symbols, too_far = (
+        np.int64(1) << settings[5],
+        settings[6],
+        settings[7],
+        settings[8],
+        settings[9],
+    )
     farthest = width - AHEAD
     need = AHEAD if method >= EAGER else LONGEST + 1 if method == RUNS else 1
     at, ahead, read, piece, size = 0, 0, 0, 0, data.size
@@ -144,7 +152,7 @@ def find_tokens(data, ends, settings, stop, actual, fixes, heads, links, tokens,
         if ahead == 0:
             break
         if method <= RUNS:
-            predicted = np.int64(LITERAL)
+            predicted: Any = np.int64(LITERAL)
             if method == RUNS and at and ahead >= SHORTEST:
                 length = 0
                 while length < min(LONGEST, ahead) and data[at + length] == data[at - 1]:
@@ -174,7 +182,7 @@ def find_tokens(data, ends, settings, stop, actual, fixes, heads, links, tokens,
             tries = chain >> 2 if reached >= good else chain
             match = longest(data, at, candidate, reached, lowest, ahead, tries, nice, links, state)
             length = match & 511
-            if length <= 5 and (filtered or (length == SHORTEST and match >> 9 > TOO_FAR)):
+            if length <= 5 and (filtered or (length == SHORTEST and match >> 9 > too_far)):
                 match = np.int64(0)
         if not waiting:
             waiting = True
