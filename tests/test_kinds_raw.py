@@ -137,13 +137,19 @@ def test_wav_between_odd_chunks() -> None:
     assert len(the_samples(data[:12] + chunks + data[36:] + b"id3 \4\0\0\0abcd")) == 500
 
 
+AIFF_VALUES = np.random.default_rng(1).integers(-30000, 30000, (400, 2))
+
+
+def aiff(name: bytes, method: bytes) -> bytes:
+    common = struct.pack(">HIH", 2, 400, 16) + bytes(10) + method + (bytes(2) if method else b"")
+    data = AIFF_VALUES.astype("<i2" if method == b"sowt" else ">i2").tobytes()
+    data = b"COMM" + struct.pack(">I", len(common)) + common + b"SSND" + struct.pack(">III", len(data) + 8, 0, 0) + data
+    return b"FORM" + struct.pack(">I", len(data) + 4) + name + data
+
+
 @pytest.mark.parametrize(("name", "method"), [(b"AIFF", b""), (b"AIFC", b"NONE"), (b"AIFC", b"sowt")])
 def test_aiff(name: bytes, method: bytes) -> None:
-    values = np.random.default_rng(1).integers(-30000, 30000, (400, 2))
-    common = struct.pack(">HIH", 2, 400, 16) + bytes(10) + method + (bytes(2) if method else b"")
-    data = values.astype("<i2" if method == b"sowt" else ">i2").tobytes()
-    data = b"COMM" + struct.pack(">I", len(common)) + common + b"SSND" + struct.pack(">III", len(data) + 8, 0, 0) + data
-    assert np.array_equal(the_samples(b"FORM" + struct.pack(">I", len(data) + 4) + name + data), values)
+    assert np.array_equal(the_samples(aiff(name, method)), AIFF_VALUES)
 
 
 @pytest.mark.parametrize("most", [100, 1000, 1337, 5000])

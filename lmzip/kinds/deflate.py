@@ -280,9 +280,8 @@ def _create_given(bits: bytes, length: int) -> bytes:
 
 def _create(settings: Settings, fixes: Numbers, ends: Numbers | None, kinds: Numbers, given: list[bytes]) -> bytes:
     """Write a description (FORMAT.md, "Files taken apart")."""
-    flags = (
-        PIECES * settings.pieces + BLOCKS * (ends is not None) + FIXES * (len(fixes) > 0) + KINDS * bool(kinds.any())
-    )
+    flags = PIECES * settings.pieces | FAR * settings.far | BLOCKS * (ends is not None)
+    flags |= FIXES * (len(fixes) > 0) | KINDS * bool(kinds.any())
     writer = Writer()
     writer.numbers(flags, settings.level, settings.strategy, settings.memory, settings.window)
     if flags & FIXES:

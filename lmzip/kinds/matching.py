@@ -24,7 +24,7 @@ TOO_FAR = 4096  # for a match of three bytes, with zlib as it is; makers of smal
 
 ONLY_LITERALS, RUNS, EAGER, LAZY = range(4)  # methods
 COUNT, FIXED_UP, CURSOR, BAD, BASE, WORK = range(6)  # of the state
-MOST_WORK = 1 << 12  # bytes compared for each byte, and as many for the first 256 KiB; zlib's own worst case is more
+MOST_WORK = 1 << 13  # bytes compared for each byte; zlib's own worst case is more
 
 
 @kernel
@@ -132,7 +132,7 @@ def find_tokens(data, ends, settings, stop, actual, fixes, heads, links, tokens,
     need = AHEAD if method >= EAGER else LONGEST + 1 if method == RUNS else 1
     at, ahead, read, piece, size = 0, 0, 0, 0, data.size
     base, waiting, match = np.int64(0), False, np.int64(0)
-    allowed = MOST_WORK * (np.int64(size) + (1 << 18))
+    allowed = MOST_WORK * (np.int64(size) + (1 << 12))
     while at < stop or stop == size:  # once more at the end, where the window may slide
         if state[WORK] > allowed:
             state[BAD] = 1

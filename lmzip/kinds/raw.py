@@ -181,10 +181,9 @@ class RawLayout:
         """Return where the block from `start` ends, at most `most` bytes later: behind a row where one ends there."""
         limit = start + most
         after = self.begin + self.count * self.rows.stride
-        if start >= after or limit >= after:
+        if start >= after or limit >= after or limit < self.begin:
             return limit
-        fitting = (limit - self.begin) // self.rows.stride if limit > self.begin else 0
-        end = self.begin + fitting * self.rows.stride
+        end = limit - (limit - self.begin) % self.rows.stride
         return end if end > start else limit
 
     def take(self, data: bytes, start: int) -> Taken | None:
