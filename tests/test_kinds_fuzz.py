@@ -21,6 +21,7 @@ FILES = [
     b"P7\nWIDTH 37\nHEIGHT 15\nDEPTH 9\nMAXVAL 255\nENDHDR\n" + PICTURE.tobytes(),
     saved_as(Image.fromarray(PICTURE), "BMP"),
     saved_as(Image.fromarray(PICTURE).quantize(16), "BMP"),
+    saved_as(Image.fromarray(PICTURE), "TIFF"),
     sound(2, 16, 300),
     sound(1, 24, 300),
     aiff(b"AIFF", b""),
