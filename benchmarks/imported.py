@@ -1,17 +1,26 @@
-"""Time imported networks against transformers: `python benchmarks/imported.py [SHAPE ...] [--windows N ...]`.
+"""Imported networks against transformers in time, and by method in size.
 
+`python benchmarks/imported.py [SHAPE ...] [--windows N ...]`:
 Random weights in the shapes of public models: a step of many windows behind a context, as the decoder does it, and a
 prefill, as the encoder does it. Tokens a second of lmzip with all processors and of transformers in float32 with
 as many threads, one after the other in the same run; the median of some calls. Prints a table and one JSON line.
+
+`python benchmarks/imported.py --methods [FAMILY ...] [--steps N]`:
+small models of the families in `tests/language_models.py`, trained for some steps on a text and imported; bytes of the
+rest of the text by `--method rank`, `model` and `ensemble`, decoded and compared. Prints a Markdown table.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import lzma
 import platform
+import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -19,11 +28,15 @@ import numpy as np
 import torch
 import transformers
 
+import lmzip
+from lmzip.library import load_model
 from lmzip.models.exact.arithmetic import WEIGHT_MAX
 from lmzip.models.exact.backends import make_engine
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import Matrix, Weights
 from lmzip.models.importing.families import read_config
+from lmzip.models.importing.importer import import_model
+from lmzip.models.importing.source import Source
 from lmzip.models.machine import processors
 from lmzip.models.text import TextModel
 
@@ -42,6 +55,9 @@ SHAPES: dict[str, transformers.PretrainedConfig] = {
     ),
 }  # fmt: skip
 STEPS = 64  # of a prefill
+METHODS = ("rank", "model", "ensemble")
+FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "gpt2", "rwkv")
+HELD_BACK = 20_000  # characters of the text that no model sees before it codes them
 
 
 class _Symbols:
@@ -115,18 +131,53 @@ def float_rates(shape: transformers.PretrainedConfig, windows: int, depth: int, 
     return step_rate, windows * STEPS / seconds(lambda: call(STEPS), max(1, repeats // 4))
 
 
+def sizes_by_method(family: str, steps: int, folder: Path) -> list[str]:
+    """Return a row of the table: bits per byte of the float and of the exact model, and bytes of each of METHODS."""
+    from language_models import PROSE, make_model
+
+    source = make_model(folder / "float", family, steps, PROSE[:-HELD_BACK])
+    data = PROSE[-HELD_BACK:].encode()
+    report = import_model(Source(source), folder / "exact", data)
+    model, sizes = load_model(folder / "exact"), []
+    for method in METHODS:
+        packed = lmzip.compress(data, model=model, method=method)
+        if lmzip.decompress(packed, model=model) != data:
+            raise AssertionError(f"{family} by {method} does not come back")
+        sizes.append(f"{len(packed):,}")
+    return [family, f"{report.parent:.4f}", f"{report.exact:.4f}", f"{report.loss:+.2%}", *sizes]
+
+
+def print_methods(families: list[str], steps: int) -> None:
+    """Train, import, compress and print."""
+    sys.path.append(str(Path(__file__).parents[1] / "tests"))
+    from language_models import PROSE
+
+    data = PROSE[-HELD_BACK:].encode()
+    print(f"{len(data):,} bytes; xz {len(lzma.compress(data, preset=9)):,}; {steps} steps")
+    print("| family | float, bits/byte | exact | loss |" + "".join(f" `{method}` |" for method in METHODS))
+    print("|---|" + "---:|" * (3 + len(METHODS)))
+    for family in families:
+        with tempfile.TemporaryDirectory() as folder:
+            print("| " + " | ".join(sizes_by_method(family, steps, Path(folder))) + " |", flush=True)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("shapes", nargs="*", default=["SmolLM2-135M", "Qwen2.5-0.5B"], metavar="SHAPE")
+    parser.add_argument("shapes", nargs="*", metavar="SHAPE", help="SmolLM2-135M and Qwen2.5-0.5B where none is named")
     parser.add_argument("--windows", nargs="+", type=int, default=[1, 8, 32])
     parser.add_argument("--depth", type=int, default=256, help="positions before what is timed")
     parser.add_argument("--repeats", type=int, default=8)
+    parser.add_argument("--methods", action="store_true", help="bytes by method instead of times; SHAPE is a family")
+    parser.add_argument("--steps", type=int, default=400, help="steps of the training of these models")
     options = parser.parse_args(arguments)
+    if options.methods:
+        print_methods(options.shapes or list(FAMILIES), options.steps)
+        return
     rows = []
     torch.set_num_threads(processors())
     print(f"{'shape':14}{'windows':>8}{'call':>9}{'lmzip':>12}{'float32':>12}{'times':>8}   (tokens/s)")
-    for name in options.shapes:
+    for name in options.shapes or ["SmolLM2-135M", "Qwen2.5-0.5B"]:
         for windows in options.windows:
             exact = exact_rates(SHAPES[name], windows, options.depth, options.repeats)
             parent = float_rates(SHAPES[name], windows, options.depth, options.repeats)

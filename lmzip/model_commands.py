@@ -16,6 +16,7 @@ from lmzip import library
 from lmzip.errors import ModelError
 from lmzip.models.bundle import FILES, fingerprint
 from lmzip.models.machine import processors
+from lmzip.models.profile import environment_of, is_portable
 from lmzip.terminal import Exit, printable, report_failure, say, size_text, table
 
 CALIBRATION = Path(str(importlib.resources.files("lmzip.models"))) / "importing" / "calibration.txt"
@@ -75,6 +76,30 @@ def describe_model(source: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def describe_float_model(source: str) -> dict[str, Any]:
+    """Return what `lmzip models info --json` prints of float:FOLDER; the network is not loaded.
+
+    id, folder, size, sha256, portable (whether other machines decode it: no), environment (what a machine must have
+    in common with this one to decode what is written here; with the threads that lmzip takes by default).
+    """
+    from lmzip.models.float_model import identify, make_profile
+    from lmzip.models.importing.source import Source
+
+    folder = Path(source.removeprefix(library.FLOAT))
+    try:
+        found = Source(folder)
+        (model_id, sha256), profile = identify(found), make_profile(processors(), "cpu")
+    except metadata.PackageNotFoundError as error:
+        raise ModelError(f"float networks take `pip install 'lmzip[import]'`: {error}") from error
+    except (ValueError, OSError) as error:
+        raise ModelError(f"{folder}: the model cannot be read: {error}") from error
+    size = sum(path.stat().st_size for path in [folder / "config.json", folder / "tokenizer.json", *found.files])
+    return {
+        "id": model_id, "folder": str(folder), "size": size, "sha256": sha256.hex(),
+        "portable": is_portable(profile), "environment": environment_of(profile),
+    }  # fmt: skip
+
+
 def self_tests() -> dict[str, bool]:
     """Return for every backend that this machine has whether it computes exactly."""
     import torch
@@ -110,16 +135,20 @@ def list_models(as_json: bool) -> int:
 @model_argument
 @json_option
 def show_model(model: str, as_json: bool) -> int:
-    """Describe MODEL and what it runs on: for bug reports."""
+    """Describe MODEL and what it runs on: for bug reports.
+
+    MODEL may be float:FOLDER: then this says on which machines its files can be decoded.
+    """
+    describe = describe_float_model if model.startswith(library.FLOAT) else describe_model
     try:
-        description = describe_model(model)
+        description = describe(model)
     except ModelError as error:
         return report_failure(error, model, False)[0]
     if as_json:
         click.echo(json.dumps(description))
         return Exit.FINE
     for key, value in description.items():
-        text = ", ".join(f"{k} {_said(v)}" for k, v in value.items()) if isinstance(value, dict) else value
+        text = ", ".join(f"{k} {_said(v)}" for k, v in value.items()) if isinstance(value, dict) else _said(value)
         click.echo(printable(f"{key}: {text}"))
     return Exit.FINE
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from lmzip.models.ensemble.prior import Prior
+    from lmzip.models.importing.source import Source
 
 FREQUENCY_TOTAL = 1 << 24
 LONGEST_CONTEXT = 2048
@@ -120,6 +121,15 @@ def frequencies_of(logits: NDArray[np.float32]) -> NDArray[np.uint32]:
     return frequencies.astype(np.uint32)
 
 
+def identify(source: Source) -> tuple[str, bytes]:
+    """Return a float network's id and sha256, which are of all of its files."""
+    digest = hashlib.sha256()
+    for path in [source.folder / "config.json", source.folder / "tokenizer.json", *source.files]:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return f"float:{source.config.get('model_type', 'model')}-{digest.hexdigest()[:12]}", digest.digest()
+
+
 def load_float_model(folder: str | Path, threads: int | None = None, backend: str | None = None) -> FloatModel:
     """Load a Hugging Face causal LM from its folder: safetensors only, no code of its own.
 
@@ -147,13 +157,10 @@ def load_float_model(folder: str | Path, threads: int | None = None, backend: st
     rows = network.get_output_embeddings().weight.shape[0]
     if max(vocabulary.ids) >= rows:
         raise ValueError(f"the tokenizer has the id {max(vocabulary.ids)}, the network {rows} of them")
-    digest = hashlib.sha256()
-    for path in [source.folder / "config.json", source.folder / "tokenizer.json", *source.files]:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
+    model_id, sha256 = identify(source)
     context = getattr(network.config, "max_position_embeddings", None) or LONGEST_CONTEXT
     return FloatModel(
-        f"float:{source.config.get('model_type', 'model')}-{digest.hexdigest()[:12]}", digest.digest(),
+        model_id, sha256,
         ImportedTokenizer(vocabulary.values), network.eval().to(device), vocabulary.ids,
         start_id(source.config, source.tokenizer, vocabulary), min(context, LONGEST_CONTEXT),
         threads or processors(), device,

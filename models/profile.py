@@ -15,12 +15,13 @@ def is_portable(profile: str) -> bool:
 
 def differences(recorded: str, here: str) -> str:
     """Return in words what differs between two profiles."""
-    there, now = (_environment(profile) for profile in (recorded, here))
+    there, now = (environment_of(profile) for profile in (recorded, here))
     keys = [key for key in sorted(there | now) if there.get(key) != now.get(key)]
     return "; ".join(f"{key} {there.get(key, 'unknown')} there, {now.get(key, 'unknown')} here" for key in keys)
 
 
-def _environment(profile: str) -> dict[str, Any]:
+def environment_of(profile: str) -> dict[str, Any]:
+    """Return a profile's name and what it records."""
     name, _, text = profile.partition(" ")
     try:
         values = json.loads(text)

@@ -113,11 +113,11 @@ FAMILIES: dict[str, tuple[Any, Any, str]] = {
 }  # fmt: skip
 
 
-def train(model: PreTrainedModel, tokenizer: Tokenizer, steps: int) -> None:
-    """Train for some steps on PROSE."""
+def train(model: PreTrainedModel, tokenizer: Tokenizer, steps: int, text: str) -> None:
+    """Train for some steps on a text."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # two would wait for each other most of the time
-    ids = torch.tensor(tokenizer.encode(PROSE, add_special_tokens=False).ids)
+    ids = torch.tensor(tokenizer.encode(text, add_special_tokens=False).ids)
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3, weight_decay=0.0)
     generator = torch.Generator().manual_seed(0)
     model.train()
@@ -133,8 +133,8 @@ def train(model: PreTrainedModel, tokenizer: Tokenizer, steps: int) -> None:
     model.eval()
 
 
-def make_model(folder: Path, family: str, steps: int) -> Path:
-    """Write a model of a family, trained for some steps, to a new folder."""
+def make_model(folder: Path, family: str, steps: int, text: str = PROSE) -> Path:
+    """Write a model of a family, trained for some steps on a text, to a new folder."""
     make, config, kind = FAMILIES[family]
     tokenizer = TOKENIZERS[kind]()
     torch.manual_seed(0)
@@ -143,7 +143,7 @@ def make_model(folder: Path, family: str, steps: int) -> Path:
     for name, parameter in model.named_parameters():  # they begin as 0 and 1
         if "norm" in name or "ln" in name or name.endswith("bias"):
             torch.nn.init.normal_(parameter, 0.0 if name.endswith("bias") else 1.0, 0.2)
-    train(model, tokenizer, steps)
+    train(model, tokenizer, steps, text)
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder

@@ -145,3 +145,14 @@ def test_models_that_cannot_be_had(folder: Path, tmp_path: Path) -> None:
             load_model(f"float:{source}")
     with pytest.raises(ModelError, match="the backend cpu"):
         load_model(f"float:{folder}", backend="cpu")
+
+
+def test_the_environment_that_files_will_need(call: Call, folder: Path, model: FloatModel, tmp_path: Path) -> None:
+    found = json.loads(call("models", "info", f"float:{folder}", "--json").out)
+    assert (found["id"], found["sha256"], found["portable"]) == (model.id, model.sha256.hex(), False)
+    own = json.loads(model.profile.partition(" ")[2])
+    assert {**found["environment"], "threads": 1} == {"profile": "float-1", **own}
+    text = call("models", "info", f"float:{folder}").out.decode()
+    assert "portable: no\n" in text and f"torch {torch.__version__}" in text
+    outcome = call("models", "info", f"float:{tmp_path}")
+    assert outcome.code == 4 and "config.json is missing" in outcome.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -22,6 +23,8 @@ import lmzip
 from lmzip.errors import ModelError
 from lmzip.library import load_model
 from lmzip.models import machine
+from lmzip.models.exact.weights import Weights
+from lmzip.models.importing.families import read_config
 from lmzip.models.importing.importer import import_model
 from lmzip.models.importing.source import Source, find_source
 
@@ -123,6 +126,42 @@ def test_sources_that_cannot_be_imported(
     with pytest.raises(ValueError, match=message):
         import_model(Source(source), tmp_path / "exact", TEXT)
     assert names(tmp_path) == ["float"]
+
+
+RWKV_169M = {
+    "architectures": ["RwkvForCausalLM"], "attention_hidden_size": 768, "bos_token_id": 0, "context_length": 1024,
+    "eos_token_id": 0, "hidden_size": 768, "intermediate_size": 3072, "layer_norm_epsilon": 1e-05, "model_type": "rwkv",
+    "num_hidden_layers": 12, "rescale_every": 6, "tie_word_embeddings": False, "vocab_size": 50277,
+}  # fmt: skip
+
+
+def test_the_shape_of_a_public_recurrent_model() -> None:
+    network, _ = read_config(RWKV_169M)
+    matrices = {**network.table_shapes(), **network.matrix_shapes()}
+    vectors = {**Weights.gain_lengths(network), **{f"{n}.bias": k for n, k in Weights.bias_lengths(network).items()}}
+    marks = 2 * network.hidden_size
+    assert sum(a * b for a, b in matrices.values()) + sum(vectors.values()) - marks == 169_342_464
+    assert (network.context, network.kind) == (0, "recurrent")
+    short = {
+        key: value for key, value in RWKV_169M.items() if key not in ("attention_hidden_size", "intermediate_size")
+    }
+    assert read_config(short)[0] == network
+    assert read_config(RWKV_169M, 200)[0] == dataclasses.replace(network, context=200, reread=50)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"attention_hidden_size": 512}, "attention_hidden_size"),
+        ({"layer_norm_epsilon": 1e-3}, "layer_norm_epsilon must be 1e-5 in all norms, not 0.001"),
+        ({"intermediate_size": 1 << 20}, "an intermediate_size below"),
+        ({"model_type": "rwkv5"}, "'rwkv5' is not one of those that are evaluated exactly: .*gpt2, rwkv$"),
+        ({"num_hidden_layers": None}, r"config\.json: "),
+    ],
+)
+def test_recurrent_models_that_do_not_fit(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_config(RWKV_169M | changes)
 
 
 def test_an_import_overwrites_nothing(source: Path, made: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import lzma
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from language_models import FAMILIES, PROSE, SPECIAL, make_model, parent_log_pro
 from networks import evaluate
 from safetensors.torch import load_file, save_file
 
+import lmzip
 from lmzip import codec, container, lockstep_block
 from lmzip.library import load_model
 from lmzip.models.bundle import FILES
@@ -146,6 +148,14 @@ def test_blocks_come_back(imported: Imported, type_: int) -> None:
     assert payload is not None
     other = load_model(imported.folder, threads=1, backend="torch" if type_ == container.MODEL else "cpu")
     assert codec.decode_payload(type_, payload, len(DATA), other) == DATA
+
+
+def test_ranks_take_more_than_probabilities_and_these_more_than_the_ensemble(imported: Imported) -> None:
+    data, model = PROSE[:12_000].encode(), imported.model
+    packed = [lmzip.compress(data, model=model, method=method) for method in ("rank", "model", "ensemble")]
+    assert [lmzip.decompress(code, model=model) for code in packed] == [data] * 3
+    sizes = [len(code) for code in packed]
+    assert len(lzma.compress(data)) > sizes[0] > sizes[1] > sizes[2]
 
 
 def test_outliers_get_wide_activations(tmp_path: Path) -> None:
