@@ -6,7 +6,7 @@ import math
 
 from lmzip.coders.bits import decode_bit
 from lmzip.models.audio.numbers import CDF_REACH, CDF_STEPS
-from lmzip.models.audio.state import CONTEXTS, DISTRIBUTIONS, NODES, SETS
+from lmzip.models.audio.state import CONTEXTS, NODES, SETS
 from lmzip.models.ensemble.jit import i32, i64, inline, kernel
 from lmzip.models.ensemble.mixer import dot, squash, train
 
@@ -21,7 +21,7 @@ FLOOR = 1e-9
 @inline
 def distribute(work, tables, row, value):
     """Write the distributions' probabilities of less than a value."""
-    for k in range(DISTRIBUTIONS):
+    for k in range(len(work.mean)):
         z = (value - work.mean[k]) * work.inverse[k] + (CDF_REACH * CDF_STEPS)
         z = min(max(z, 0.0), float(_LAST))
         at = i64(z)
@@ -35,14 +35,15 @@ def distribute(work, tables, row, value):
 def predict_bit(ch, c, work, tables, node):
     """Return the probability of a 1: the upper part."""
     inputs = work.inputs
-    for k in range(DISTRIBUTIONS):
+    n = len(work.mean)
+    for k in range(n):
         upper = work.below[1, k] - work.below[2, k] + FLOOR
         whole = work.below[1, k] - work.below[0, k] + 2 * FLOOR
         inputs[k] = tables.stretch[i64(min(max(upper / whole, 0.0), 0.9999) * 4096.0)]
     for i in range(CONTEXTS):
         at = (i * 256 + work.places[i]) * NODES + node
-        inputs[DISTRIBUTIONS + i] = tables.stretch[ch.counters[c, at] >> 12]
-    inputs[DISTRIBUTIONS + CONTEXTS] = 256
+        inputs[n + i] = tables.stretch[ch.counters[c, at] >> 12]
+    inputs[n + CONTEXTS] = 256
     for s in range(SETS):
         work.outputs[s] = dot(inputs, ch.mixer[c, work.rows[s] + node])
     x = dot(work.outputs, ch.final[c, node])
@@ -129,11 +130,11 @@ def code_sample(ch, c, work, tables, low, high, value, spread, reader, bits, pro
                 learn_bit(ch, c, work, tables, node, i32(bit))
             if bit:
                 lo = mid
-                for k in range(DISTRIBUTIONS):
+                for k in range(len(work.mean)):
                     work.below[0, k] = work.below[2, k]
             else:
                 hi = mid
-                for k in range(DISTRIBUTIONS):
+                for k in range(len(work.mean)):
                     work.below[1, k] = work.below[2, k]
         else:
             bit = 1 if lo >= mid else 0

@@ -20,18 +20,15 @@ class SoundPlan(NamedTuple):
 class Strength(NamedTuple):
     """Sizes and paces that belong to a strength."""
 
-    taps: tuple[int, int, int]  # of the filters
-    alone: tuple[int, int]  # features of both solvers for a single channel
-    own: tuple[int, int]  # with several channels: samples of the channel itself
-    beside: tuple[int, int]  # and of its partner
-    every: tuple[int, int]  # samples between solutions
+    solvers: tuple[tuple[int, int, float, int], ...]
+    stages: tuple[tuple[int, float], ...]
 
 
 STRENGTHS = (
-    Strength((32, 16, 16), (16, 8), (8, 8), (8, 8), (16, 16)),
-    Strength((256, 32, 16), (32, 16), (16, 8), (16, 8), (8, 8)),
-    Strength((256, 32, 16), (32, 16), (16, 8), (16, 8), (8, 8)),
-    Strength((256, 32, 16), (32, 16), (16, 8), (16, 8), (8, 8)),
+    Strength(((8, 8, 0.998, 16),), ((32, 0.005), (16, 0.005))),
+    Strength(((16, 16, 0.9995, 8), (8, 8, 0.995, 8)), ((256, 0.01), (32, 0.01), (16, 0.01))),
+    Strength(((24, 8, 0.9995, 8), (20, 12, 0.998, 8), (8, 8, 0.99, 8)), ((1024, 0.01), (256, 0.01), (32, 0.01), (16, 0.01))),
+    Strength(((24, 8, 0.9995, 8), (20, 12, 0.998, 8), (8, 8, 0.99, 8)), ((1024, 0.01), (256, 0.01), (32, 0.01), (16, 0.01))),
 )
 
 

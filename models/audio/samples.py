@@ -8,7 +8,7 @@ from lmzip.models.audio.decisions import code_sample
 from lmzip.models.audio.filters import INPUT_MAX, filter_learn, filter_predict
 from lmzip.models.audio.least_squares import accumulate, predict_linear, solve
 from lmzip.models.audio.numbers import CDF_STEPS
-from lmzip.models.audio.state import DISTRIBUTIONS, EXPERTS, NODES, PAST, ROOM
+from lmzip.models.audio.state import NODES, PAST, ROOM
 from lmzip.models.ensemble.jit import i64, inline, kernel
 
 f32 = np.float32
@@ -80,37 +80,41 @@ def code(ch, work, tables, setup, values, start, bits, probabilities, reader):
     k = work.knobs
     unit, back = setup.unit, 1.0 / setup.unit
     regular = max(k[2] * unit * unit, 0.001)
-    every_a, every_b = i64(k[3]), i64(k[4])
-    t0, t1, t2 = ch.filter_0.shape[1], ch.filter_1.shape[1], ch.filter_2.shape[1]
+    solvers, stages = len(setup.own), len(setup.taps)
+    n_m = solvers + stages - 1
+    m = work.features_m
     for row in range(len(values)):
         t = start + row
         at = PAST + t
         first = t % ROOM
         for place in range(len(setup.order)):
             c = setup.order[place]
-            low, high = float(setup.lowest[c]), float(setup.highest[c])
+            low, high = float(setup.lowest[c]) * unit, float(setup.highest[c]) * unit
             other = setup.partner[c]
             other_at = at + setup.present[c]
             # Predictions
-            gather(work.features_a, ch.signal[c], at, setup.own_a, ch.signal[other], other_at)
-            gather(work.features_b, ch.signal[c], at, setup.own_b, ch.signal[other], other_at)
-            pa = predict_linear(ch.weights_a[c], work.features_a)
-            pb = predict_linear(ch.weights_b[c], work.features_b)
-            pa = min(max(pa, low * unit), high * unit)
-            pb = min(max(pb, low * unit), high * unit)
-            p0 = filter_predict(ch.filter_0[c], ch.history_0[c], first)
-            p1 = filter_predict(ch.filter_1[c], ch.history_1[c], first)
-            p2 = filter_predict(ch.filter_2[c], ch.history_2[c], first)
-            q0 = pa + p0
-            q1 = q0 + p1
-            q2 = min(max(q1 + p2, low * unit), high * unit)
-            m = work.features_m
-            m[0], m[1], m[2], m[3] = pa - q2, q0 - q2, q1 - q2, pb - q2
-            pm = q2 + predict_linear(ch.weights_m[c], m)
-            pm = min(max(pm, low * unit), high * unit)
-            work.center[0], work.center[1], work.center[2], work.center[3] = pm * back, q2 * back, pa * back, pb * back
+            for s in range(solvers):
+                n = setup.own[s] + setup.beside[s]
+                gather(work.features[s, :n], ch.signal[c], at, setup.own[s], ch.signal[other], other_at)
+                p = predict_linear(ch.weights[c, s, :n], work.features[s, :n])
+                work.center[2 + s] = min(max(p, low), high)
+            q = work.center[2]
+            for j in range(stages):
+                p = filter_predict(ch.filters[c, setup.begin[j] : setup.begin[j] + setup.taps[j]],
+                                   ch.histories[c, setup.hbegin[j] :], first)
+                work.stage[j] = p
+                m[solvers - 1 + j] = q
+                q += p
+            q = min(max(q, low), high)
+            for j in range(stages):
+                m[solvers - 1 + j] -= q
+            for s in range(1, solvers):
+                m[s - 1] = work.center[2 + s] - q
+            pm = q + predict_linear(ch.weights_m[c], m)
+            work.center[0], work.center[1] = min(max(pm, low), high), q
             # Distributions
-            for e in range(EXPERTS):
+            for e in range(2 + solvers):
+                work.center[e] *= back
                 for r in range(2):
                     i = 2 * e + r
                     work.mean[i] = work.center[e]
@@ -139,25 +143,24 @@ def code(ch, work, tables, setup, values, start, bits, probabilities, reader):
             # Learn
             x = float(value) * unit
             ch.signal[c, at] = x
-            for i in range(DISTRIBUTIONS):
+            for i in range(len(work.mean)):
                 error = abs(float(value) - work.mean[i])
                 s = ch.scale[c, i]
                 s += (error - s) * (k[10] if i & 1 == 0 else k[11])
                 ch.scale[c, i] = max(s, 0.02)
             ch.recent[c, 1] = ch.recent[c, 0]
             ch.recent[c, 0] = abs(float(value) - work.center[0])
-            accumulate(ch.sums_a[c], work.features_a, x, k[0])
-            accumulate(ch.sums_b[c], work.features_b, x, k[1])
-            accumulate(ch.sums_m[c], m, x - q2, k[5])
-            if t % every_a == 0:
-                solve(ch.sums_a[c], work.scratch_a, ch.weights_a[c], regular)
-            if t % every_b == 0:
-                solve(ch.sums_b[c], work.scratch_b, ch.weights_b[c], regular)
-            solve(ch.sums_m[c], work.scratch_m, ch.weights_m[c], max(k[6] * unit * unit, 0.001))
-            e0 = x - pa
-            e1 = e0 - p0
-            e2 = e1 - p1
-            stage_learn(ch.filter_0[c], ch.history_0[c], t, e1, ch.power, c, 0, k[7], e0)
-            stage_learn(ch.filter_1[c], ch.history_1[c], t, e2, ch.power, c, 1, k[8], e1)
-            stage_learn(ch.filter_2[c], ch.history_2[c], t, e2 - p2, ch.power, c, 2, k[9], e2)
+            for s in range(solvers):
+                n = setup.own[s] + setup.beside[s]
+                accumulate(ch.sums[c, s, :n, : (n + 8) // 8 * 8], work.features[s, :n], x, setup.discount[s])
+                if (t + 3 * s) % setup.every[s] == 0:
+                    solve(ch.sums[c, s, :n, : (n + 8) // 8 * 8], work.scratch, ch.weights[c, s, :n], regular)
+            accumulate(ch.sums_m[c], m, x - q, k[5])
+            solve(ch.sums_m[c], work.scratch, ch.weights_m[c], max(k[6] * unit * unit, 0.001))
+            e = x - work.center[2] * unit
+            for j in range(stages):
+                after = e - work.stage[j]
+                weights = ch.filters[c, setup.begin[j] : setup.begin[j] + setup.taps[j]]
+                stage_learn(weights, ch.histories[c, setup.hbegin[j] :], t, after, ch.power, c, j, setup.pace[j], e)
+                e = after
     return count

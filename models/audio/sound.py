@@ -107,10 +107,9 @@ def _code(
     largest = int(max(np.abs(lowest).max(), np.abs(highest).max()))
     unit = 2.0 ** (15 - largest.bit_length())
     s = STRENGTHS[plan.strength]
-    own = s.alone if channels == 1 else s.own
-    beside = (0, 0) if channels == 1 else s.beside
-    ch, work, tables = state.make(channels, frames, own[0] + beside[0], own[1] + beside[1], s.taps, unit, state.KNOBS)
-    setup = state.Setup(order, partner, present, lowest, highest, unit, own[0], own[1])
+    ch, work, tables, setup = state.make(
+        order, partner, present, lowest, highest, frames, s.solvers, s.stages, unit, state.KNOBS
+    )
     step = max(PIECE // channels, 1)
     most = step * channels * MOST_DECISIONS
     bits, probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)

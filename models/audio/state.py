@@ -11,12 +11,7 @@ from lmzip.models.audio import numbers
 from lmzip.models.ensemble.numbers import squash_table, stretch_table
 
 PAST = 64  # zeros before the first sample
-STAGES = 3  # filters of the cascade
 ROOM = 4096  # samples that a filter's history takes beyond its length before it is moved back
-EXPERTS = 4  # predictions that a sample's distribution is made of
-RATES = 2  # scales of each
-DISTRIBUTIONS = EXPERTS * RATES
-INPUTS = 16
 NODES = 96
 SETS = 4
 CONTEXTS = 3
@@ -26,18 +21,12 @@ class Channels(NamedTuple):
     """Per channel."""
 
     signal: NDArray[np.float64]  # (channels, PAST + frames) samples times unit
-    sums_a: NDArray[np.float64]  # (channels, n, width)
-    weights_a: NDArray[np.float64]  # (channels, n)
-    sums_b: NDArray[np.float64]
-    weights_b: NDArray[np.float64]
+    sums: NDArray[np.float64]  # (channels, solvers, n, width)
+    weights: NDArray[np.float64]  # (channels, solvers, n)
     sums_m: NDArray[np.float64]
     weights_m: NDArray[np.float64]
-    filter_0: NDArray[np.float32]  # (channels, taps)
-    history_0: NDArray[np.float32]  # (channels, taps + ROOM)
-    filter_1: NDArray[np.float32]
-    history_1: NDArray[np.float32]
-    filter_2: NDArray[np.float32]
-    history_2: NDArray[np.float32]
+    filters: NDArray[np.float32]  # (channels, taps of all stages)
+    histories: NDArray[np.float32]  # (channels, taps + ROOM of all stages)
     power: NDArray[np.float64]  # (channels, STAGES) mean squares of the histories
     scale: NDArray[np.float64]  # (channels, DISTRIBUTIONS) mean absolute errors in samples
     recent: NDArray[np.float64]  # (channels, 4): last errors' magnitudes
@@ -49,12 +38,10 @@ class Channels(NamedTuple):
 class Work(NamedTuple):
     """Room for one sample."""
 
-    features_a: NDArray[np.float64]
-    features_b: NDArray[np.float64]
+    features: NDArray[np.float64]
     features_m: NDArray[np.float64]
-    scratch_a: NDArray[np.float64]
-    scratch_b: NDArray[np.float64]
-    scratch_m: NDArray[np.float64]
+    scratch: NDArray[np.float64]
+    stage: NDArray[np.float64]
     center: NDArray[np.float64]  # (EXPERTS,) predictions in samples
     mean: NDArray[np.float64]  # (DISTRIBUTIONS,)
     inverse: NDArray[np.float64]  # (DISTRIBUTIONS,)
@@ -85,8 +72,14 @@ class Setup(NamedTuple):
     lowest: NDArray[np.int64]
     highest: NDArray[np.int64]
     unit: float
-    own_a: int
-    own_b: int
+    own: NDArray[np.int64]
+    beside: NDArray[np.int64]
+    discount: NDArray[np.float64]
+    every: NDArray[np.int64]
+    taps: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    hbegin: NDArray[np.int64]
+    pace: NDArray[np.float64]
 
 
 ROWS = (16 + 16 + 64 + 64) * NODES
@@ -97,37 +90,47 @@ def width(n: int) -> int:
     return (n + 8) // 8 * 8
 
 
-def make(channels: int, frames: int, n_a: int, n_b: int, taps: tuple[int, int, int], unit: float, knobs):
-    """Return the state before the first sample."""
-    n_m = 4
+def make(order, partner, present, lowest, highest, frames, solvers, stages, unit, knobs):
+    """Return the state before the first sample.
 
-    def matrix(n: int):
-        return np.zeros((channels, n, width(n)))
-
-    weights = np.zeros((channels, ROWS, INPUTS), np.int32)
-    weights[:, :, :DISTRIBUTIONS] = int(65536 * knobs[20])
-    weights[:, :, DISTRIBUTIONS:DISTRIBUTIONS + CONTEXTS] = int(65536 * knobs[21])
+    solvers: (own, beside, discount, every); stages: (taps, pace)
+    """
+    channels = len(order)
+    own, beside, discount, every = (np.array(v) for v in zip(*solvers))
+    if channels == 1:
+        own, beside = own + beside, 0 * own
+    taps, pace = (np.array(v) for v in zip(*stages))
+    begin = np.cumsum(taps) - taps
+    hbegin = np.cumsum(taps + ROOM) - taps - ROOM
+    setup = Setup(order, partner, present, lowest, highest, unit, own, beside, discount.astype(float), every, taps, begin, hbegin, pace.astype(float))
+    n_m = len(own) + len(taps) - 1
+    n = int((own + beside).max())
+    experts = 2 + len(own)
+    distributions = 2 * experts
+    inputs = -(-(distributions + CONTEXTS + 1) // 16) * 16
+    weights = np.zeros((channels, ROWS, inputs), np.int32)
+    weights[:, :, :distributions] = int(65536 * knobs[20] / distributions)
+    weights[:, :, distributions:distributions + CONTEXTS] = int(65536 * knobs[21])
     final = np.zeros((channels, NODES, 16), np.int32)
     final[:, :, :SETS] = 65536 // SETS
     ch = Channels(
         np.zeros((channels, PAST + frames)),
-        matrix(n_a), np.zeros((channels, n_a)), matrix(n_b), np.zeros((channels, n_b)), matrix(n_m), np.zeros((channels, n_m)),
-        *[np.zeros((channels, n + extra), np.float32) for n in taps for extra in (0, ROOM)],
-        np.zeros((channels, STAGES)),
-        np.full((channels, DISTRIBUTIONS), knobs[22] / unit), np.full((channels, 4), knobs[22] / unit),
+        np.zeros((channels, len(own), n, width(n))), np.zeros((channels, len(own), n)),
+        np.zeros((channels, n_m, width(n_m))), np.zeros((channels, n_m)),
+        np.zeros((channels, taps.sum()), np.float32), np.zeros((channels, (taps + ROOM).sum()), np.float32),
+        np.zeros((channels, len(taps))),
+        np.full((channels, distributions), knobs[22] / unit), np.full((channels, 4), knobs[22] / unit),
         weights, final, np.full((channels, CONTEXTS * 256 * NODES), 32768 << 8, np.int32),
     )
-    if True:
-        ch.weights_a[:, 0] = 0
     work = Work(
-        np.zeros(n_a), np.zeros(n_b), np.zeros(n_m), matrix(n_a)[0], matrix(n_b)[0], matrix(n_m)[0],
-        np.zeros(EXPERTS), np.zeros(DISTRIBUTIONS), np.zeros(DISTRIBUTIONS), np.zeros((3, DISTRIBUTIONS)),
-        np.zeros(INPUTS, np.int32), np.zeros(16, np.int32), np.zeros(SETS, np.int64), np.zeros(CONTEXTS, np.int64), knobs,
+        np.zeros((len(own), n)), np.zeros(n_m), np.zeros((n, width(n))), np.zeros(len(taps)),
+        np.zeros(experts), np.zeros(distributions), np.zeros(distributions), np.zeros((3, distributions)),
+        np.zeros(inputs, np.int32), np.zeros(16, np.int32), np.zeros(SETS, np.int64), np.zeros(CONTEXTS, np.int64), knobs,
     )
-    tables = Tables(numbers.distribution_tables(), np.array([1, 0, 1, 0, 1, 0, 1, 0]), squash_table(), stretch_table(),
+    tables = Tables(numbers.distribution_tables(), np.array([1, 0] * experts), squash_table(), stretch_table(),
                     (65536 // (np.arange(256) + 1.5)).astype(np.int32))
-    return ch, work, tables
+    return ch, work, tables, setup
 
 
 KNOBS = np.zeros(64)
-KNOBS[[0,1,2,3,4,5,6,7,8,9,10,11,20,21,22,23,24,25]]=[0.9995,0.998,1,8,8,0.998,1, 0.005,0.005,0.005, 1/16,1/128, 0.15,0.0,100, 150,16,120]
+KNOBS[[2,5,6,10,11,20,21,22,23,24,25]]=[1,0.998,1, 1/16,1/128, 1.2,0.05,100, 200,16,120]
