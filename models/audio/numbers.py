@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 # Samples are scaled by a power of two, the unit, so that the largest of a block lies within 2**15.
 SCALED_BITS = 15
-# What the solvers add to the diagonal: REGULAR of a sample's unit squared, at least REGULAR_MIN.
-REGULAR, REGULAR_MIN = 1.0, 0.001
+# What a solver with discount d adds to the diagonal: REGULAR * (1 - d) of a sample's unit squared, at least REGULAR_MIN.
+REGULAR, REGULAR_MIN = 50.0, 0.001
 # The final predictions: discounts of their solvers.
-FINAL_DISCOUNT, FINAL_DISCOUNT_2 = 0.997, 0.99
+FINAL_DISCOUNTS = (0.997, 0.99)
 # Mean absolute errors: rates of their running means, first value as a share of the range, least value in samples.
 FAST, SLOW = 1 / 14, 1 / 128
 FIRST_SCALE, SCALE_MIN = 100.0, 0.02

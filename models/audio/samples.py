@@ -7,8 +7,7 @@ from lmzip.models.audio.filters import filter_learn, filter_predict
 from lmzip.models.audio.least_squares import accumulate, predict_linear, solve
 from lmzip.models.audio.numbers import (
     CDF_STEPS,
-    FINAL_DISCOUNT,
-    FINAL_DISCOUNT_2,
+    FINAL_DISCOUNTS,
     REGULAR,
     REGULAR_MIN,
     SCALE_MIN,
@@ -132,6 +131,12 @@ def _choose_contexts(setup, state, moment, c):
     return spread
 
 
+@inline
+def _regular(setup, discount):
+    """Return what keeps a solver's weights small: as much as some noise would in the samples that it remembers."""
+    return max(REGULAR * (1.0 - discount) * setup.unit * setup.unit, REGULAR_MIN)
+
+
 @kernel
 def _learn(setup, state, moment, tables, c, t, value):
     """Learn the value of sample t of a channel."""
@@ -142,18 +147,17 @@ def _learn(setup, state, moment, tables, c, t, value):
         state.scale[c, k] = max(state.scale[c, k] + (error - state.scale[c, k]) * tables.rate[k], SCALE_MIN)
     state.recent[c, 1] = state.recent[c, 0]
     state.recent[c, 0] = abs(value - moment.center[0])
-    regular = max(REGULAR * setup.unit * setup.unit, REGULAR_MIN)
     for s in range(len(setup.own)):
         n = setup.own[s] + setup.beside[s]
         sums = state.sums[c, s, :n, : (n + 8) // 8 * 8]
         accumulate(sums, moment.features[s, :n], scaled, setup.discount[s])
         if (t + 3 * s) % setup.every[s] == 0:
-            solve(sums, moment.scratch, state.weights[c, s, :n], regular)
+            solve(sums, moment.scratch, state.weights[c, s, :n], _regular(setup, setup.discount[s]))
     lacking = scaled - moment.cascade[0]
-    accumulate(state.final_sums[c, 0], moment.steps, lacking, FINAL_DISCOUNT)
-    solve(state.final_sums[c, 0], moment.scratch, state.final_weights[c, 0], regular)
-    accumulate(state.final_sums[c, 1], moment.steps, lacking, FINAL_DISCOUNT_2)
-    solve(state.final_sums[c, 1], moment.scratch, state.final_weights[c, 1], regular)
+    for f in range(FIRST_SOLVER):
+        accumulate(state.final_sums[c, f], moment.steps, lacking, FINAL_DISCOUNTS[f])
+        regular = _regular(setup, FINAL_DISCOUNTS[f])
+        solve(state.final_sums[c, f], moment.scratch, state.final_weights[c, f], regular)
     left = scaled - moment.center[FIRST_SOLVER] * setup.unit
     for j in range(len(setup.taps)):
         weights, history = _taps(setup, state, c, j)
