@@ -81,7 +81,7 @@ def _neighbours(channels: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def encode_pixels(
     pixels: Pixels, depth: int, plan: ImagePlan, encoder: BitEncoder, progress: Progress | None = None
 ) -> None:
-    """Hand the decisions of pixels (height, width, channels) to an encoder; progress is told the samples done.
+    """Hand the decisions of pixels (height, width, channels) to an encoder; progress is told the pixels done.
 
     Raises ValueError where the plan does not fit the pixels. Twin: decode_pixels.
     """
@@ -93,7 +93,7 @@ def encode_pixels(
     for y in range(len(planes)):
         encoder.encode_bits(*coder.row(planes, y))
         if progress:
-            progress(pixels[: y + 1].size)
+            progress((y + 1) * pixels.shape[1])
 
 
 def decode_pixels(
@@ -110,7 +110,7 @@ def decode_pixels(
     for y in range(len(planes)):
         coder.row(planes, y, reader)
         if progress:
-            progress((y + 1) * shape[1] * shape[2])
+            progress((y + 1) * shape[1])
     return _to_pixels(planes, plan)
 
 
