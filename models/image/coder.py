@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader
 from lmzip.models.image import lattice, state
-from lmzip.models.image.decisions import LIMIT
+from lmzip.models.image.decisions import LIMIT, MATCH
 from lmzip.models.image.plan import ImagePlan, check_plan
-from lmzip.models.image.samples import code_row
+from lmzip.models.image.samples import DIRECT, code_row
 from lmzip.models.image.spelling import MOST_DECISIONS
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -45,7 +45,7 @@ class Coder:
         bits = min(max((height * width * channels).bit_length() + 2, 14), 22)
         self._learnt = state.make_learnt(channels, phases, bits, depth)
         self._cursor, self._fixed = state.make_cursor(), state.make_fixed()
-        self._cursor.facts[LIMIT] = 250
+        self._cursor.facts[LIMIT], self._cursor.facts[MATCH] = 250, -1
         most = width * channels * MOST_DECISIONS
         self._bits, self._probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
         self._keeps, self._every = np.array(_KEEPS), np.array(_EVERY, np.int64)
@@ -88,12 +88,12 @@ def encode_pixels(
     check_plan(plan, pixels.shape, depth)
     if pixels.max() >> depth:
         raise ValueError(f"values do not fit into {depth} bits")
-    planes = _to_planes(pixels, plan)
-    coder = Coder(planes.shape, depth, 4 if plan.phases else 1, plan.mode)
-    for y in range(len(planes)):
-        encoder.encode_bits(*coder.row(planes, y))
-        if progress:
-            progress((y + 1) * pixels.shape[1])
+    for planes, phases, mode in _parts(_to_planes(pixels, plan), plan):
+        coder = Coder(planes.shape, depth, phases, mode)
+        for y in range(len(planes)):
+            encoder.encode_bits(*coder.row(planes, y))
+            if progress:
+                progress((y + 1) * pixels.shape[1])
 
 
 def decode_pixels(
@@ -106,12 +106,23 @@ def decode_pixels(
     check_plan(plan, shape, depth)
     channels = 6 if plan.corrected else shape[2]
     planes = np.zeros((shape[0], shape[1], channels), np.uint8 if depth <= 8 else np.uint16)
-    coder = Coder(planes.shape, depth, 4 if plan.phases else 1, plan.mode)
-    for y in range(len(planes)):
-        coder.row(planes, y, reader)
-        if progress:
-            progress((y + 1) * shape[1])
+    parts = _parts(planes, plan)
+    for part, phases, mode in parts:
+        coder = Coder(part.shape, depth, phases, mode)
+        for y in range(len(part)):
+            coder.row(part, y, reader)
+            if progress:
+                progress((y + 1) * shape[1])
+    planes = np.concatenate([part for part, _, _ in parts], axis=2)
     return _to_pixels(planes, plan)
+
+
+def _parts(planes: Pixels, plan: ImagePlan) -> list[tuple[Pixels, int, int]]:
+    """Cut planes into pictures that are coded one after the other, with the phases and the mode of each."""
+    main = np.ascontiguousarray(planes[:, :, :3] if plan.lattice else planes), 4 if plan.phases else 1, plan.mode
+    if plan.corrected:
+        return [main, (np.ascontiguousarray(planes[:, :, 3:]), 1, DIRECT)]
+    return [main]
 
 
 def _to_planes(pixels: Pixels, plan: ImagePlan) -> Pixels:
