@@ -8,7 +8,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from lmzip.models.image.coder import encode_pixels
+from lmzip.models.image.pixels import encode_pixels
 from lmzip.models.image.plan import ImagePlan
 
 REFERENCE_DIGEST = ""
@@ -34,7 +34,7 @@ def reference_digest() -> str:
     pixels[16:, 12:] = pixels[:8, 12:]
     digest = _Digest()
     for phases, mode in ((0, 0), (1, 0), (0, 1)):
-        encode_pixels(pixels.astype(np.uint8), 8, ImagePlan(0, 0, 1, phases, mode, 6), digest)
+        encode_pixels(pixels.astype(np.uint8), 8, ImagePlan(0, 0, 0, 1, phases, mode, 6), digest)
     return digest.hash.hexdigest()
 
 
