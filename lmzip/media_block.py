@@ -24,7 +24,7 @@ _MOST_BITS = 8 * 1032
 class _ArrayModel(NamedTuple):
     """What codes a kind of array."""
 
-    plan: Callable[..., tuple[int, ...]]
+    plan: Any  # a named tuple
     choose_plan: Callable[[Taken, int], tuple[int, ...]]
     check_plan: Callable[..., None]
     encode: Callable[..., None]
@@ -65,13 +65,15 @@ def decode_media(
         if TYPES[found.kind] != type_ or count * found.depth > _MOST_BITS * raw_size:
             raise ValueError(f"{raw_size:,} bytes cannot be {found.kind} of the shape {found.shape}")
         model = _model(found.kind)
+        if len(head.plan) != len(model.plan._fields):
+            raise ValueError(f"a plan of {len(head.plan)} fields")
         plan = model.plan(*head.plan)
         model.check_plan(plan, found.shape, found.depth)
         reader = open_bits(head.coder, payload[start:])
         samples = model.decode(found.shape, found.depth, plan, reader, _in_bytes(progress, found.shape, raw_size))
         finish_bits(reader)
         return kinds.put_together(found.kind, samples, found.depth, rest)
-    except (CoderError, ValueError, TypeError) as error:  # TypeError: a plan of another number of fields
+    except (CoderError, ValueError) as error:
         raise CorruptError(f"{what}: {error}") from error
 
 
