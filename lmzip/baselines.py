@@ -10,6 +10,7 @@ import importlib.metadata
 import importlib.util
 import lzma
 import platform
+import shutil
 import stat
 import sys
 import time
@@ -48,12 +49,23 @@ COLUMNS = (
 
 @dataclasses.dataclass(frozen=True)
 class Compressor:
-    """name: as on a command line. module: import name of a package that it needs and may lack."""
+    """How to encode and decode.
+
+    Attributes:
+        name: as on a command line.
+        encode: data to code.
+        decode: code to what `content` gives for the data.
+        module: import name of a package that it needs and may lack.
+        programs: those that it needs and may lack.
+        content: what must come back; where it is not the data itself, the table says so.
+    """
 
     name: str
     encode: Callable[[bytes], bytes]
     decode: Callable[[bytes], bytes]
     module: str | None = None
+    programs: tuple[str, ...] = ()
+    content: Callable[[bytes], bytes] | None = None
 
     @property
     def is_lmzip(self) -> bool:
@@ -62,8 +74,9 @@ class Compressor:
 
     @property
     def missing(self) -> bool:
-        """Whether its package is not installed."""
-        return self.module is not None and importlib.util.find_spec(self.module) is None
+        """Whether its package or one of its programs is not installed."""
+        without = self.module is not None and importlib.util.find_spec(self.module) is None
+        return without or any(shutil.which(program) is None for program in self.programs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,13 +156,14 @@ PEERS = (
 )
 
 
-def peers_named(names: Iterable[str]) -> list[Compressor]:
-    """Return the peers by program (`zstd`: all of it) or in full (`zstd-22`); ValueError for others."""
+def peers_named(names: Iterable[str], more: Sequence[Compressor] = ()) -> list[Compressor]:
+    """Return the peers, or those of more, by program (`zstd`: all of it) or in full (`zstd-22`); else ValueError."""
+    peers = (*PEERS, *more)
     found: list[Compressor] = []
     for name in names:
-        matches = [peer for peer in PEERS if name in (peer.name.split()[0], peer.name.replace(" ", ""), peer.name)]
+        matches = [peer for peer in peers if name in (peer.name.split()[0], peer.name.replace(" ", ""), peer.name)]
         if not matches:
-            known = ", ".join(peer.name.replace(" ", "") for peer in PEERS)
+            known = ", ".join(peer.name.replace(" ", "") for peer in peers)
             raise ValueError(f"no peer {name!r}; there are {known}")
         found += [peer for peer in matches if peer not in found]
     return found
@@ -191,10 +205,12 @@ def measure(compressor: Compressor, data: bytes) -> Result:
     try:
         code, encode = _timed(compressor.encode, data)
         decoded, decode = _timed(compressor.decode, code)
+        wanted = compressor.content(data) if compressor.content else data
     except Exception as error:
         return dataclasses.replace(result, error=f"{type(error).__name__}: {error}")
-    if decoded != data:
-        return dataclasses.replace(result, error="decoded to other bytes than it was given")
+    if decoded != wanted:
+        what = "pixels or samples" if compressor.content else "bytes"
+        return dataclasses.replace(result, error=f"decoded to other {what} than it was given")
     return dataclasses.replace(result, compressed_bytes=len(code), encode=encode, decode=decode)
 
 

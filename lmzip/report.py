@@ -15,7 +15,7 @@ from typing import Any
 import click
 import tqdm
 
-from lmzip import baselines
+from lmzip import baselines, media
 from lmzip.baselines import Compressor, ModelInfo, Report, Result, quotient
 from lmzip.errors import ModelError
 from lmzip.models.base import Model
@@ -276,12 +276,14 @@ def _print(report: Report, form: str | None) -> None:
         _print_rich(report)
 
 
-def _choose(levels: Sequence[int], model: Model | None, peers: str | None, with_lmzip: bool) -> list[Compressor]:
+def _choose(
+    levels: Sequence[int], model: Model | None, peers: str | None, with_lmzip: bool, more: Sequence[Compressor]
+) -> list[Compressor]:
     """Return the compressors that were asked for; click.UsageError where there is none of that name."""
     chosen = [baselines.lmzip_compressor(level, model) for level in levels] if with_lmzip else []
     try:
         names = [name.strip() for name in (peers or "").split(",") if name.strip()]
-        return chosen + (list(baselines.PEERS) if peers is None else baselines.peers_named(names))
+        return chosen + ([*baselines.PEERS, *more] if peers is None else baselines.peers_named(names, more))
     except ValueError as error:
         raise click.UsageError(f"--peers: {error}") from error
 
@@ -328,10 +330,12 @@ def report_command(
     """Compare lmzip with other compressors on FILES: sizes, speeds, and every result decoded again.
 
     Times are also given as multiples of those of `xz -9e` in the same run, which says more than
-    seconds on a machine that does other work. xz and all other peers use one thread.
+    seconds on a machine that does other work. xz and all other peers use one thread. Where all FILES are
+    pictures, or all are sounds, so are some of the peers; they give back the pixels or samples only.
     """
     levels = [level for level in LEVELS if flags[f"level_{level}"]] or [DEFAULT_LEVEL]
-    _choose(levels, None, peers, not no_lmzip)  # errors before the model is loaded
+    more = media.peers_for(files)
+    _choose(levels, None, peers, not no_lmzip, more)  # errors before the model is loaded
     model, info = None, None
     if not no_lmzip:
         try:
@@ -341,11 +345,14 @@ def report_command(
         except ModelError as error:
             say(f"lmzip: {error} (--no-lmzip measures the other compressors)")
             context.exit(Exit.MODEL)
-    chosen = _choose(levels, model, peers, not no_lmzip)
+    chosen = _choose(levels, model, peers, not no_lmzip, more)
     skipped = tuple(compressor.name for compressor in chosen if compressor.missing)
     compressors = [compressor for compressor in chosen if not compressor.missing]
-    for name in skipped:
-        say(f"lmzip: {name}: skipped, its package is not installed: {INSTALL}")
+    for compressor in chosen:
+        if compressor.missing and compressor.programs:
+            say(f"lmzip: {compressor.name}: skipped, {' or '.join(compressor.programs)} is not installed")
+        elif compressor.missing:
+            say(f"lmzip: {compressor.name}: skipped, its package is not installed: {INSTALL}")
     if not compressors:
         raise click.UsageError("nothing to measure: no lmzip and no peers")
     report = _run(files, compressors, info, skipped)

@@ -1,189 +1,94 @@
-"""Files of pixels and samples through the whole of lmzip."""
+"""Compressors of pictures and sound to compare with."""
 
 from __future__ import annotations
 
-import io
-import lzma
-import random
+import importlib.util
+import shutil
+import sys
+from pathlib import Path
 
-import numpy as np
 import pytest
-from media import pixels, png, ppm, wav
+from click.testing import CliRunner
+from PIL import Image
+from test_kinds_png import saved
+from test_kinds_raw import PICTURE, sound
 
-import lmzip
-from lmzip import codec, container, kinds, stream
-from lmzip.codec import decode_payload, encode_media_block
-from lmzip.container import AUDIO, IMAGE, MediaHead
-from lmzip.errors import CorruptError, LimitError, LMZError, UnsupportedError
-from lmzip.listing import read_frames
-from lmzip.options import Options
+from lmzip import baselines, media
+from lmzip.baselines import Compressor
+from lmzip.report import report_command
 
-FILES = {"png": png(), "png-interlaced": png(optimize=True), "ppm": ppm(), "wav": wav()}
-
-
-def methods(packed: bytes) -> list[str]:
-    return [block.method for frame in read_frames(io.BytesIO(packed)) for block in frame.blocks]
+PEERS = [(kind, peer) for kind, peers in media.PEERS.items() for peer in peers if not peer.missing]
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("coder", ["range", "rans"])
-def test_files_are_taken_apart(name: str, coder: str) -> None:
-    data = FILES[name]
-    packed = lmzip.compress(data, coder=coder)
-    assert methods(packed) == ["audio" if name == "wav" else "image"]
-    assert lmzip.decompress(packed) == data
-    assert len(packed) < len(lzma.compress(data, preset=9))
-    assert methods(lmzip.compress(data, 1, kind="bytes")) in (["adaptive"], ["lzma"], ["zstd"], ["stored"])
+def file_of(kind: str) -> bytes:
+    return saved(Image.fromarray(PICTURE)) if kind == "image" else sound(2, 16, 5000)
 
 
-@pytest.mark.parametrize("level", [1, 3, 9])
-def test_every_level_codes_pixels_and_samples(level: int) -> None:
-    for data in (FILES["png"], FILES["wav"]):
-        packed = lmzip.compress(data, level)
-        assert methods(packed) in (["image"], ["audio"]) and lmzip.decompress(packed) == data
+@pytest.mark.parametrize(("kind", "peer"), PEERS, ids=lambda value: getattr(value, "name", value))
+def test_peers_bring_back_pixels_and_samples(kind: str, peer: Compressor) -> None:
+    result = baselines.measure(peer, file_of(kind))
+    assert result.error is None
+    assert 0 < result.compressed_bytes < 2 * result.raw_bytes  # the sound is noise
 
 
-def test_no_model_is_loaded_for_them(mock_model: list[object]) -> None:
-    lmzip.compress(FILES["png"])
-    assert mock_model == []
+@pytest.mark.parametrize(("kind", "peer"), PEERS, ids=lambda value: getattr(value, "name", value))
+def test_lost_bits_are_noticed(kind: str, peer: Compressor) -> None:
+    other = file_of(kind)[:-30] + bytes(30) if kind == "audio" else saved(Image.fromarray(PICTURE[::-1]))
+    liar = Compressor(peer.name, lambda data: peer.encode(other), peer.decode, content=peer.content)
+    assert "than it was given" in (baselines.measure(liar, file_of(kind)).error or "")
 
 
-def test_raw_files_are_cut_between_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "MEDIA_BLOCK_SIZE", 5000)
-    for data, unit in ((ppm(120), 120), (wav(9000), 4)):
-        packed = lmzip.compress(data)
-        assert lmzip.decompress(packed) == data
-        with lmzip.open(io.BytesIO(packed)) as file:
-            file.seek(len(data) - 100)
-            assert file.read() == data[-100:]
-        (frame,) = read_frames(io.BytesIO(packed))
-        assert len(frame.blocks) > 2 and frame.block_size == 5000
-        head = len(data) % unit if unit == 120 else 44
-        assert all((block.start - head) % unit == 0 for block in frame.blocks[1:])
+def test_what_they_cannot_take_is_an_error() -> None:
+    for _, peer in PEERS:
+        assert peer is media.AS_IT_IS or baselines.measure(peer, b"text" * 100).error
 
 
-def test_pieces_of_any_size_give_the_same_frame() -> None:
-    data = FILES["png"]
-    compressor = lmzip.LMZCompressor()
-    out = b"".join(compressor.compress(data[i : i + 7]) for i in range(0, len(data), 7)) + compressor.flush()
-    assert methods(out) == ["image"] and lmzip.decompress(out) == data
+def test_a_missing_program_is_skipped_with_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.png").write_bytes(file_of("image"))
+    find = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == "djxl" else find(name))
+    run = CliRunner().invoke(report_command, ["--no-lmzip", "--peers", "xz,as,jxl,webp", str(tmp_path / "a.png")])
+    assert run.exit_code == 0
+    assert "jxl -e 9 (pixels): skipped, cjxl or djxl is not installed" in run.stderr
+    assert "webp -z 9 (pixels)" in run.stdout
 
 
-def test_what_only_looks_like_a_picture_is_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = FILES["png"]
-    broken = data[:100] + bytes([data[100] ^ 255]) + data[101:]
-    packed = lmzip.compress(broken, 1)
-    assert lmzip.decompress(packed) == broken
-    truncated = FILES["png"][:-200]
-    assert lmzip.decompress(lmzip.compress(truncated, 1)) == truncated
-    monkeypatch.setattr(container, "MAX_BLOCK_SIZE", 1000)  # a compressed picture that is no single block
-    compressor = lmzip.LMZCompressor(1)
-    monkeypatch.setattr(stream, "SNIFF_SIZE", 512)
-    early = compressor.compress(data)
-    assert early  # it was not waited for the end
-    monkeypatch.undo()
-    out = early + compressor.flush()
-    assert "image" not in methods(out) and lmzip.decompress(out) == data
+def test_peers_go_with_the_kind_of_all_files(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("a.png", "b.wav", "c.txt", "none")]
+    for path, data in zip(paths, (file_of("image"), file_of("audio"), b"text"), strict=False):
+        path.write_bytes(data)
+    assert media.peers_for([paths[0], paths[3]]) == media.IMAGE_PEERS
+    assert media.peers_for([paths[1]]) == media.AUDIO_PEERS
+    assert media.peers_for(paths[:2]) == media.peers_for(paths[2:]) == media.peers_for(paths[3:]) == ()
 
 
-def test_bytes_where_they_are_smaller() -> None:
-    """A picture of noise that repeats: nothing for a model of pixels, everything for matches."""
-    rows = np.random.default_rng(7).integers(0, 256, (8, 40, 3)).astype(np.uint8)
-    data = b"P6 40 800 255\n" + rows.tobytes() * 100
-    packed = lmzip.compress(data, 1)
-    assert lmzip.decompress(packed) == data and len(packed) < 3000
-
-
-def test_a_kind_can_be_forced() -> None:
-    assert methods(lmzip.compress(FILES["png"], kind="image")) == ["image"]
-    for data, kind, message in (
-        (b"no picture at all", "image", "it is none that lmzip knows"),
-        (FILES["wav"], "image", "it is of the kind audio"),
-        (FILES["png"][:-200], "image", "it cannot be taken apart"),
-    ):
-        with pytest.raises(LMZError, match=f"cannot be coded as {kind}: {message}"):
-            lmzip.compress(data, kind=kind)
-    with pytest.raises(ValueError, match="kind must be one of"):
-        lmzip.compress(b"", kind="video")
-    with pytest.raises(ValueError, match="does not go with kind"):
-        lmzip.compress(b"", kind="image", method="general")
-
-
-def taken_apart(data: bytes = FILES["png"]) -> tuple[bytes, int, bytes]:
-    """Return the payload of the block of a file, and its data."""
-    layout = kinds.sniff(data)
-    assert layout is not None
-    taken = layout.take(data, 0)
-    assert taken is not None
-    coded = encode_media_block(data, taken, layout.whole, Options(1))
-    assert coded is not None
-    return coded[1], coded[0], data
-
-
-@pytest.mark.parametrize("name", ["png", "ppm", "wav"])
-def test_damage_is_an_error_or_other_data(name: str) -> None:
-    payload, type_, data = taken_apart(FILES[name])
-    rng = random.Random(8)
-    for _ in range(60):
-        damaged = bytearray(payload)
-        for _ in range(rng.choice((1, 1, 3, 10))):
-            damaged[rng.randrange(len(damaged) if rng.random() < 0.5 else 60)] = rng.randrange(256)
-        try:
-            result = decode_payload(type_, bytes(damaged[: rng.choice((None, None, None, 40))]), len(data), None)
-        except LMZError:
-            continue
-        assert isinstance(result, bytes) and len(result) == len(data)
-
-
-def test_bad_payloads() -> None:
-    payload, type_, data = taken_apart()
-    head, start = container.parse_media_payload(type_, payload, len(data))
-    code = payload[start:]
-
-    def decode(head: MediaHead, size: int = len(data), type_: int = type_) -> bytes:
-        return decode_payload(type_, container.create_media_payload(head) + code, size, None)
-
-    assert decode(head) == data
-    with pytest.raises(UnsupportedError, match="image block: coder 9 is of a newer lmzip"):
-        decode(MediaHead(9, *list(vars(head).values())[1:]))
-    with pytest.raises(CorruptError, match="a plan of 0 fields"):
-        decode(MediaHead(head.coder, (), head.rest_size, head.rest_type, head.rest))
-    with pytest.raises(CorruptError, match="image block: "):
-        decode(MediaHead(head.coder, tuple(250 for _ in head.plan), head.rest_size, head.rest_type, head.rest))
-    with pytest.raises(LimitError, match="a plan of 40 fields"):
-        decode(MediaHead(head.coder, (0,) * 40, head.rest_size, head.rest_type, head.rest))
-    with pytest.raises(CorruptError, match="a rest of type 0x04"):
-        decode(MediaHead(head.coder, head.plan, head.rest_size, container.MODEL, head.rest))
-    with pytest.raises(CorruptError, match=r"audio block: .* cannot be image"):
-        decode(head, type_=AUDIO)
-    with pytest.raises(CorruptError, match="cannot be image of the shape"):
-        decode(head, size=2)
-    with pytest.raises(LimitError, match="rest"):
-        decode(MediaHead(head.coder, head.plan, 1 << 30, head.rest_type, head.rest))
-    assert type_ == IMAGE
-
-
-def test_a_model_that_contradicts_itself_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "decode_media", lambda *_: b"something else")
-    with pytest.raises(LMZError, match="did not decode to itself"):
-        lmzip.compress(FILES["png"])
-
-
-def test_an_untrusted_machine_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmzip.models.image.is_trusted", lambda: False)
-    with pytest.raises(LMZError, match="the model of image does not compute exactly"):
-        lmzip.compress(FILES["png"])
-
-
-def test_progress_is_one_way_to_the_end() -> None:
-    for data in (FILES["png"], FILES["wav"]):
-        seen: list[int] = []
-        lmzip.compress(data, progress=seen.append)
-        assert seen == sorted(seen) and seen[-1] == len(data) and len(set(seen)) > 1
-
-
-def test_pixels_of_the_file() -> None:
-    layout = kinds.sniff(FILES["png"])
-    assert layout is not None
-    taken = layout.take(FILES["png"], 0)
-    assert taken is not None and np.array_equal(taken.samples, pixels())
+def test_benchmark_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(__file__).parent.parent / "benchmarks"
+    monkeypatch.syspath_prepend(str(folder))
+    spec = importlib.util.spec_from_file_location("media_benchmark", folder / "media.py")
+    assert spec is not None
+    assert spec.loader is not None
+    benchmark = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "media_benchmark", benchmark)
+    spec.loader.exec_module(benchmark)
+    info = baselines.ModelInfo("mock", "00", "exact-1", 1, 0.0)
+    monkeypatch.setattr(baselines, "open_model", lambda **options: (None, info))
+    count = []
+    monkeypatch.setattr(
+        baselines,
+        "lmzip_compressor",
+        lambda level, model: Compressor("lmzip -6", lambda data: count.append(1) or data[:], bytes),
+    )
+    monkeypatch.setattr(media, "PEERS", {"image": media.IMAGE_PEERS[:1], "audio": media.AUDIO_PEERS[:1]})
+    monkeypatch.setattr(baselines, "_ENOUGH_SECONDS", 0.0)
+    (tmp_path / "in").mkdir()
+    for name, data in (("a.png", file_of("image")), ("b.wav", file_of("audio")), ("c.txt", b"text")):
+        (tmp_path / "in" / name).write_bytes(data)
+    arguments = [str(tmp_path / "in"), "--out", str(tmp_path / "out.csv"), "--markdown"]
+    first = CliRunner().invoke(benchmark.main, arguments)
+    assert first.exit_code == 0, first.output
+    calls = len(count)
+    again = CliRunner().invoke(benchmark.main, arguments)
+    assert len(count) == calls > 0
+    assert again.stdout == first.stdout
+    assert "| . | as it is | 2 |" in first.stdout

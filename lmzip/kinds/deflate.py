@@ -226,6 +226,7 @@ def describe(stream: bytes, size: int, pieces: Numbers) -> tuple[bytes, int, byt
 def deflate(description: bytes, lines: NDArray[np.uint8], pieces: Numbers) -> bytes:
     """Return the deflate stream; ValueError for what describe never gives."""
     settings, fixes, ends, kinds, given = _parse(description, lines.size)
+    lines = np.require(lines, requirements="W")  # kernels are compiled anew for arrays that are read-only
     found = _find(settings, lines, pieces, fixes=fixes)
     if found is None:
         raise ValueError("tokens that the data does not have")

@@ -18,6 +18,8 @@ from lmzip.kinds.inflate import LITERAL
 
 kernel = compiled(_nrt=False)
 
+u64 = np.uint64
+
 SHORTEST, LONGEST = 3, 258
 AHEAD = LONGEST + SHORTEST + 1  # bytes that zlib wants to see before it looks for a match
 TOO_FAR = 4096  # for a match of three bytes, with zlib as it is; makers of small PNGs build it with 32767
@@ -71,29 +73,36 @@ def insert(data, at, heads, links, bits):
 @kernel
 def longest(data, at, candidate, best, lowest, ahead, chain, nice, links, state):
     """Return the longest match longer than `best` as a token, or 0; the first of equals, from a chain of positions."""
-    token, nice, most = 0, min(nice, ahead), min(LONGEST, ahead)
     if best >= ahead:
-        return 0
+        return np.int64(0)
+    # Unsigned, so that no index is asked whether it is negative.
+    here, other, mask, length = u64(at), u64(candidate), u64(links.size - 1), u64(best)
+    least, most, nearest = u64(min(nice, ahead)), u64(min(LONGEST, ahead)), u64(max(lowest, 0))
+    first, second = data[here], data[here + u64(1)]
+    before_last, last = data[here + length - u64(1)], data[here + length]
+    token, work = np.int64(0), np.int64(0)
     while True:
         if (
-            data[candidate + best] == data[at + best]
-            and data[candidate + best - 1] == data[at + best - 1]
-            and data[candidate] == data[at]
-            and data[candidate + 1] == data[at + 1]
+            data[other + length] == last
+            and data[other + length - u64(1)] == before_last
+            and data[other] == first
+            and data[other + u64(1)] == second
         ):
-            length = 2
-            while length < most and data[candidate + length] == data[at + length]:
-                length += 1
-            state[WORK] += length
-            if length > best:
-                best, token = length, (at - candidate) << 9 | length
-                if length >= nice:
+            same = u64(2)
+            while same < most and data[other + same] == data[here + same]:
+                same += u64(1)
+            work += np.int64(same)
+            if same > length:
+                length, token = same, np.int64((here - other) << u64(9) | same)
+                if same >= least:
                     break
-        candidate = np.int64(links[candidate & (links.size - 1)])
+                before_last, last = data[here + length - u64(1)], data[here + length]
+        other = u64(links[other & mask])
         chain -= 1
-        state[WORK] += 1
-        if candidate <= lowest or chain == 0:
+        work += 1
+        if other <= nearest or chain == 0:
             break
+    state[WORK] += work
     return token
 
 

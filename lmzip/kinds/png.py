@@ -276,11 +276,11 @@ def unfilter(header: Header, lines: bytes) -> tuple[NDArray[Any] | None, NDArray
         rows = header.rows(width)
         table = data[at : at + height * (1 + rows.size)].reshape(height, 1 + rows.size)
         at += table.size
-        filters.append(np.ascontiguousarray(table[:, 0]))
+        filters.append(table[:, 0].copy())
         if int(filters[-1].max()) >= FILTERS:
             return None, filters[-1]
         plain = np.empty((height, rows.size), np.uint8)
-        unfilter_rows(np.ascontiguousarray(table[:, 1:]), filters[-1], header.step, plain)
+        unfilter_rows(table[:, 1:].copy(), filters[-1], header.step, plain)
         samples[place] = unpack_rows(rows, plain)
     return samples, np.concatenate(filters)
 
@@ -298,7 +298,7 @@ def filter_(header: Header, samples: NDArray[Any], reader: Reader) -> bytes:
         at += height
         filtered = np.empty((height, rows.size), np.uint8)
         plain = pack_rows(rows, np.ascontiguousarray(samples[place]))
-        filter_rows(plain, np.ascontiguousarray(table[:, 0]), header.step, filtered)
+        filter_rows(plain, table[:, 0].copy(), header.step, filtered)
         table[:, 1:] = filtered
         parts.append(table.tobytes())
     return b"".join(parts)

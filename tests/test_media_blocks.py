@@ -1,0 +1,189 @@
+"""Files of pixels and samples through the whole of lmzip."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import random
+
+import numpy as np
+import pytest
+from media import pixels, png, ppm, wav
+
+import lmzip
+from lmzip import codec, container, kinds, stream
+from lmzip.codec import decode_payload, encode_media_block
+from lmzip.container import AUDIO, IMAGE, MediaHead
+from lmzip.errors import CorruptError, LimitError, LMZError, UnsupportedError
+from lmzip.listing import read_frames
+from lmzip.options import Options
+
+FILES = {"png": png(), "png-interlaced": png(optimize=True), "ppm": ppm(), "wav": wav()}
+
+
+def methods(packed: bytes) -> list[str]:
+    return [block.method for frame in read_frames(io.BytesIO(packed)) for block in frame.blocks]
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("coder", ["range", "rans"])
+def test_files_are_taken_apart(name: str, coder: str) -> None:
+    data = FILES[name]
+    packed = lmzip.compress(data, coder=coder)
+    assert methods(packed) == ["audio" if name == "wav" else "image"]
+    assert lmzip.decompress(packed) == data
+    assert len(packed) < len(lzma.compress(data, preset=9))
+    assert methods(lmzip.compress(data, 1, kind="bytes")) in (["adaptive"], ["lzma"], ["zstd"], ["stored"])
+
+
+@pytest.mark.parametrize("level", [1, 3, 9])
+def test_every_level_codes_pixels_and_samples(level: int) -> None:
+    for data in (FILES["png"], FILES["wav"]):
+        packed = lmzip.compress(data, level)
+        assert methods(packed) in (["image"], ["audio"]) and lmzip.decompress(packed) == data
+
+
+def test_no_model_is_loaded_for_them(mock_model: list[object]) -> None:
+    lmzip.compress(FILES["png"])
+    assert mock_model == []
+
+
+def test_raw_files_are_cut_between_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "MEDIA_BLOCK_SIZE", 5000)
+    for data, unit in ((ppm(120), 120), (wav(9000), 4)):
+        packed = lmzip.compress(data)
+        assert lmzip.decompress(packed) == data
+        with lmzip.open(io.BytesIO(packed)) as file:
+            file.seek(len(data) - 100)
+            assert file.read() == data[-100:]
+        (frame,) = read_frames(io.BytesIO(packed))
+        assert len(frame.blocks) > 2 and frame.block_size == 5000
+        head = len(data) % unit if unit == 120 else 44
+        assert all((block.start - head) % unit == 0 for block in frame.blocks[1:])
+
+
+def test_pieces_of_any_size_give_the_same_frame() -> None:
+    data = FILES["png"]
+    compressor = lmzip.LMZCompressor()
+    out = b"".join(compressor.compress(data[i : i + 7]) for i in range(0, len(data), 7)) + compressor.flush()
+    assert methods(out) == ["image"] and lmzip.decompress(out) == data
+
+
+def test_what_only_looks_like_a_picture_is_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = FILES["png"]
+    broken = data[:100] + bytes([data[100] ^ 255]) + data[101:]
+    packed = lmzip.compress(broken, 1)
+    assert lmzip.decompress(packed) == broken
+    truncated = FILES["png"][:-200]
+    assert lmzip.decompress(lmzip.compress(truncated, 1)) == truncated
+    monkeypatch.setattr(container, "MAX_BLOCK_SIZE", 1000)  # a compressed picture that is no single block
+    compressor = lmzip.LMZCompressor(1)
+    monkeypatch.setattr(stream, "SNIFF_SIZE", 512)
+    early = compressor.compress(data)
+    assert early  # it was not waited for the end
+    monkeypatch.undo()
+    out = early + compressor.flush()
+    assert "image" not in methods(out) and lmzip.decompress(out) == data
+
+
+def test_bytes_where_they_are_smaller() -> None:
+    """A picture of noise that repeats: nothing for a model of pixels, everything for matches."""
+    rows = np.random.default_rng(7).integers(0, 256, (8, 40, 3)).astype(np.uint8)
+    data = b"P6 40 800 255\n" + rows.tobytes() * 100
+    packed = lmzip.compress(data, 1)
+    assert lmzip.decompress(packed) == data and len(packed) < 3000
+
+
+def test_a_kind_can_be_forced() -> None:
+    assert methods(lmzip.compress(FILES["png"], kind="image")) == ["image"]
+    for data, kind, message in (
+        (b"no picture at all", "image", "it is none that lmzip knows"),
+        (FILES["wav"], "image", "it is of the kind audio"),
+        (FILES["png"][:-200], "image", "it cannot be taken apart"),
+    ):
+        with pytest.raises(LMZError, match=f"cannot be coded as {kind}: {message}"):
+            lmzip.compress(data, kind=kind)
+    with pytest.raises(ValueError, match="kind must be one of"):
+        lmzip.compress(b"", kind="video")
+    with pytest.raises(ValueError, match="does not go with kind"):
+        lmzip.compress(b"", kind="image", method="general")
+
+
+def taken_apart(data: bytes = FILES["png"]) -> tuple[bytes, int, bytes]:
+    """Return the payload of the block of a file, and its data."""
+    layout = kinds.sniff(data)
+    assert layout is not None
+    taken = layout.take(data, 0)
+    assert taken is not None
+    coded = encode_media_block(data, taken, layout.whole, Options(1))
+    assert coded is not None
+    return coded[1], coded[0], data
+
+
+@pytest.mark.parametrize("name", ["png", "ppm", "wav"])
+def test_damage_is_an_error_or_other_data(name: str) -> None:
+    payload, type_, data = taken_apart(FILES[name])
+    rng = random.Random(8)
+    for _ in range(60):
+        damaged = bytearray(payload)
+        for _ in range(rng.choice((1, 1, 3, 10))):
+            damaged[rng.randrange(len(damaged) if rng.random() < 0.5 else 60)] = rng.randrange(256)
+        try:
+            result = decode_payload(type_, bytes(damaged[: rng.choice((None, None, None, 40))]), len(data), None)
+        except LMZError:
+            continue
+        assert isinstance(result, bytes) and len(result) == len(data)
+
+
+def test_bad_payloads() -> None:
+    payload, type_, data = taken_apart()
+    head, start = container.parse_media_payload(type_, payload, len(data))
+    code = payload[start:]
+
+    def decode(head: MediaHead, size: int = len(data), type_: int = type_) -> bytes:
+        return decode_payload(type_, container.create_media_payload(head) + code, size, None)
+
+    assert decode(head) == data
+    with pytest.raises(UnsupportedError, match="image block: coder 9 is of a newer lmzip"):
+        decode(MediaHead(9, *list(vars(head).values())[1:]))
+    with pytest.raises(CorruptError, match="a plan of 0 fields"):
+        decode(MediaHead(head.coder, (), head.rest_size, head.rest_type, head.rest))
+    with pytest.raises(CorruptError, match="image block: "):
+        decode(MediaHead(head.coder, tuple(250 for _ in head.plan), head.rest_size, head.rest_type, head.rest))
+    with pytest.raises(LimitError, match="a plan of 40 fields"):
+        decode(MediaHead(head.coder, (0,) * 40, head.rest_size, head.rest_type, head.rest))
+    with pytest.raises(CorruptError, match="a rest of type 0x04"):
+        decode(MediaHead(head.coder, head.plan, head.rest_size, container.MODEL, head.rest))
+    with pytest.raises(CorruptError, match=r"audio block: .* cannot be image"):
+        decode(head, type_=AUDIO)
+    with pytest.raises(CorruptError, match="cannot be image of the shape"):
+        decode(head, size=2)
+    with pytest.raises(LimitError, match="rest"):
+        decode(MediaHead(head.coder, head.plan, 1 << 30, head.rest_type, head.rest))
+    assert type_ == IMAGE
+
+
+def test_a_model_that_contradicts_itself_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "decode_media", lambda *_: b"something else")
+    with pytest.raises(LMZError, match="did not decode to itself"):
+        lmzip.compress(FILES["png"])
+
+
+def test_an_untrusted_machine_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lmzip.models.image.is_trusted", lambda: False)
+    with pytest.raises(LMZError, match="the model of image does not compute exactly"):
+        lmzip.compress(FILES["png"])
+
+
+def test_progress_is_one_way_to_the_end() -> None:
+    for data in (FILES["png"], FILES["wav"]):
+        seen: list[int] = []
+        lmzip.compress(data, progress=seen.append)
+        assert seen == sorted(seen) and seen[-1] == len(data) and len(set(seen)) > 1
+
+
+def test_pixels_of_the_file() -> None:
+    layout = kinds.sniff(FILES["png"])
+    assert layout is not None
+    taken = layout.take(FILES["png"], 0)
+    assert taken is not None and np.array_equal(taken.samples, pixels())
