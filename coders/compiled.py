@@ -23,7 +23,8 @@ user_cache_dir: Callable[[str], str] = appdirs.user_cache_dir
 def _cache_folder() -> str:
     """Return where compiled kernels are kept: a folder for each state of the sources."""
     package = Path(__file__).parent.parent
-    sources = sorted(path for part in ("coders", "models") for path in (package / part).rglob("*.py"))
+    folders = ("coders", "models", "kinds", "lmzip/kinds")  # as they are installed, and in the repository
+    sources = sorted(path for folder in folders for path in (package / folder).rglob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     return str(Path(_settings.CACHE_DIR or user_cache_dir("lmzip")) / digest[:16])
 

@@ -14,7 +14,7 @@ from lmzip.models.base import Model
 from lmzip.models.bundle import FILES
 from lmzip.models.profile import differences, is_portable
 
-DEFAULT_MODEL = "text-3"
+DEFAULT_MODEL = "text-4"
 FLOAT = "float:"  # before the folder of a Hugging Face model that transformers is to evaluate
 
 
@@ -29,7 +29,7 @@ class Shipped:
 # By the id that files record. A changed model gets a new id, and the old one stays as long as
 # files made with it are to be read.
 SHIPPED = {
-    "text-3": Shipped("default", "894a44d04e4f7298a59f4e4763b9333485e15bd60b0a2a717ca1b2d193b51cb0"),
+    "text-4": Shipped("default", "25051eeff2a48409ecb48f7c834cb656120cd6863bd50616317042ce5cece79f"),
 }
 
 _lock = threading.Lock()

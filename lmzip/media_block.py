@@ -40,7 +40,7 @@ def encode_media(taken: Taken, raw_size: int, rest: tuple[int, bytes], options: 
     coder = CODER_IDS[options.coder]
     encoder = CODERS[coder][0]()
     plan = model.choose_plan(taken, options.level)
-    model.encode(taken.samples, taken.depth, plan, encoder, _in_bytes(progress, taken.samples.size, raw_size))
+    model.encode(taken.samples, taken.depth, plan, encoder, _in_bytes(progress, taken.samples.shape, raw_size))
     head = MediaHead(coder, tuple(plan), len(taken.rest), *rest)
     return container.create_media_payload(head) + encoder.finish()
 
@@ -68,7 +68,7 @@ def decode_media(
         plan = model.plan(*head.plan)
         model.check_plan(plan, found.shape, found.depth)
         reader = open_bits(head.coder, payload[start:])
-        samples = model.decode(found.shape, found.depth, plan, reader, _in_bytes(progress, count, raw_size))
+        samples = model.decode(found.shape, found.depth, plan, reader, _in_bytes(progress, found.shape, raw_size))
         finish_bits(reader)
         return kinds.put_together(found.kind, samples, found.depth, rest)
     except (CoderError, ValueError, TypeError) as error:  # TypeError: a plan of another number of fields
@@ -101,13 +101,7 @@ def _model(kind: str) -> _ArrayModel:
     return model
 
 
-def _in_bytes(progress: Progress, count: int, size: int) -> Callable[[int], None]:
-    """Return what reports samples, so many more each time, as bytes of the piece."""
-    done = 0
-
-    def report(more: int) -> None:
-        nonlocal done
-        done += more
-        progress(done * size / count)
-
-    return report
+def _in_bytes(progress: Progress, shape: tuple[int, ...], size: int) -> Callable[[int], None]:
+    """Return what reports how many pixels or frames are done as bytes of the piece."""
+    count = math.prod(shape[:-1])
+    return lambda done: progress(done * size / count)

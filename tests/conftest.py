@@ -67,8 +67,9 @@ def mock_model(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     asked: list[tuple[object, ...]] = []
 
     def load(
-        source: str | None, *, threads: int | None, backend: str | None, notify: Callable[[str], None] | None
-    ) -> MockModel:
+        source: str | None = None, *, threads: int | None, backend: str | None,
+        notify: Callable[[str], None] | None,
+    ) -> MockModel:  # fmt: skip
         asked.append((source, threads, backend))
         if notify is not None:
             notify("compiling for this machine")

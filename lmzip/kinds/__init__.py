@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from lmzip.kinds.images import find_bmp, find_netpbm
 from lmzip.kinds.png import find_png, put_png_together
 from lmzip.kinds.raw import put_rows_together
-from lmzip.kinds.rest import MAX_SAMPLES, PNG, RAW, Reader, Shape, Taken, check_samples, parse_shape
+from lmzip.kinds.rest import HEAD_SIZE, MAX_SAMPLES, PNG, RAW, Reader, Shape, Taken, check_samples, parse_shape
 from lmzip.kinds.sounds import find_aiff, find_wav
+from lmzip.kinds.tiff import find_tiff
 
-__all__ = ["MAX_SAMPLES", "Layout", "Shape", "Taken", "put_together", "shape_of", "sniff"]
-
-HEAD_SIZE = 1 << 16  # bytes that sniff wants, where the file has them
+__all__ = ["HEAD_SIZE", "MAX_SAMPLES", "Layout", "Shape", "Taken", "put_together", "shape_of", "sniff"]
 
 
 class Layout(Protocol):
@@ -40,7 +39,7 @@ class Layout(Protocol):
 
 def sniff(head: bytes) -> Layout | None:
     """Find out from the first HEAD_SIZE bytes of a file what it is; None: plain bytes. Never raises."""
-    for find in (find_png, find_netpbm, find_bmp, find_wav, find_aiff):
+    for find in (find_png, find_netpbm, find_bmp, find_tiff, find_wav, find_aiff):
         if layout := find(head):
             return layout
     return None

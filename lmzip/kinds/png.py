@@ -84,6 +84,11 @@ class Header(NamedTuple):
         """Return the bytes of all scan lines with their filters."""
         return sum(height * (1 + self.rows(width).size) for _, height, width in self.passes())
 
+    def pieces(self) -> NDArray[np.int64]:
+        """Return where each line ends."""
+        lengths = [np.full(height, 1 + self.rows(width).size) for _, height, width in self.passes()]
+        return np.cumsum(np.concatenate(lengths))
+
 
 def _parse_chunks(data: bytes, offset: int) -> Iterator[tuple[Chunk, int]]:
     """Give each chunk and where it ends."""
@@ -128,7 +133,7 @@ def parse_header(data: bytes) -> Header | None:
     if struct.unpack_from(">I", data, 29)[0] != zlib.crc32(data[12:29]):
         return None
     header = Header(width, height, depth, colour, bool(interlaced))
-    return header if width * height * header.channels <= MAX_SAMPLES else None
+    return header if width * height * header.channels <= MAX_SAMPLES and header.size() <= MAX_SAMPLES else None
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,8 @@ def find_png(head: bytes) -> PNGLayout | None:
 
 
 def _take(header: Header, data: bytes) -> Taken | None:
+    from lmzip.kinds.deflate import describe
+
     before: list[Chunk] = []
     idat: list[Chunk] = []
     after: list[Chunk] = []
@@ -167,14 +174,14 @@ def _take(header: Header, data: bytes) -> Taken | None:
         if chunk.name == b"IEND":
             break
     stream = b"".join(chunk.data for chunk in idat)
-    lines, used = inflate(stream, header.size())
-    if len(lines) != header.size():
+    if header.width * header.height * header.channels < FEWEST_SAMPLES or len(stream) < 2:
         return None
+    found = describe(stream, header.size(), header.pieces())
+    if found is None:
+        return None
+    lines, used, described = found
     samples, filters = unfilter(header, lines)
-    if samples is None or samples.size < FEWEST_SAMPLES:
-        return None
-    described = describe(stream[2:used], lines, header)
-    if described is None:
+    if samples is None:
         return None
     palette = header.colour == 3
     writer = Writer()
@@ -197,16 +204,20 @@ def _take(header: Header, data: bytes) -> Taken | None:
 
 def put_png_together(shape: Shape, samples: NDArray[Any], reader: Reader) -> bytes:
     """Return the file; ValueError for a rest that _take never writes."""
+    from lmzip.kinds.deflate import deflate
+
     flags = reader.number(INTERLACED + PALETTE)
     height, width, channels = shape.shape
     colour = 3 if flags & PALETTE else {1: 0, 2: 4, 3: 2, 4: 6}.get(channels, 7)
     if shape.depth not in DEPTHS.get(colour, ()) or CHANNELS[colour] != channels:
         raise ValueError(f"no PNG has {channels} channels of {shape.depth} bits")
     header = Header(width, height, shape.depth, colour, bool(flags & INTERLACED))
+    if header.size() > MAX_SAMPLES:
+        raise ValueError("scan lines of more bytes than lmzip takes")
     before, sizes = _read_chunks(reader), _read_sizes(reader)
     start, described, ending = reader.take(2), reader.string(), reader.string()
     lines = filter_(header, samples, reader)
-    deflated = deflate(described, lines, header)
+    deflated = deflate(described, np.frombuffer(lines, np.uint8), header.pieces())
     stream = start + deflated + (ending or struct.pack(">I", zlib.adler32(lines)))
     parts = [SIGNATURE, _create(b"IHDR", header.create()), before, *_cut(stream, sizes), _read_chunks(reader)]
     return b"".join(parts) + reader.remaining()
@@ -252,19 +263,6 @@ def _cut(stream: bytes, sizes: int | list[tuple[int, int | None]]) -> Iterator[b
     for size, crc in sizes:
         data, at = stream[at : at + size], at + size
         yield _create(b"IDAT", data) if crc is None else _create_chunk(Chunk(b"IDAT", data, crc))
-
-
-def inflate(stream: bytes, size: int) -> tuple[bytes, int]:
-    """Return at most size + 1 bytes of what a zlib stream holds, and where its deflate data ends."""
-    decoder = zlib.decompressobj(-15)
-    try:
-        lines = decoder.decompress(stream[2:], size + 1)
-        lines += decoder.decompress(decoder.unconsumed_tail, 1) if len(lines) <= size else b""
-    except zlib.error:
-        return b"", 0
-    if not decoder.eof:
-        return b"", 0
-    return lines, len(stream) - len(decoder.unused_data)
 
 
 def unfilter(header: Header, lines: bytes) -> tuple[NDArray[Any] | None, NDArray[np.uint8]]:
@@ -322,21 +320,3 @@ def _read_filters(reader: Reader, count: int) -> NDArray[np.uint8]:
     if int(filters.max()) >= FILTERS:
         raise ValueError("a filter that PNG does not have")
     return filters
-
-
-def describe(deflated: bytes, lines: bytes, header: Header) -> bytes | None:
-    """Return how zlib comes to this stream, or None."""
-    for memory in (8, 9):
-        for strategy in (0, 1):
-            for level in range(1, 10):
-                coder = zlib.compressobj(level, zlib.DEFLATED, -15, memory, strategy)
-                if coder.compress(lines) + coder.flush() == deflated:
-                    return bytes([level, memory, strategy])
-    return None
-
-
-def deflate(described: bytes, lines: bytes, header: Header) -> bytes:
-    """Return the stream."""
-    level, memory, strategy = described
-    coder = zlib.compressobj(level, zlib.DEFLATED, -15, memory, strategy)
-    return coder.compress(lines) + coder.flush()

@@ -64,6 +64,7 @@ class Rows:
 def unpack_rows(rows: Rows, data: NDArray[np.uint8]) -> NDArray[Any]:
     """Return the samples of bytes (rows, size), as Taken has them."""
     items = rows.width * rows.channels
+    pixels: NDArray[Any]
     if rows.bits < 8:
         steps = np.arange(8 - rows.bits, -1, -rows.bits, dtype=np.uint8)
         pixels = (data[:, :, None] >> steps & ((1 << rows.bits) - 1)).reshape(len(data), -1)[:, :items]
@@ -180,10 +181,9 @@ class RawLayout:
         """Return where the block from `start` ends, at most `most` bytes later: behind a row where one ends there."""
         limit = start + most
         after = self.begin + self.count * self.rows.stride
-        if start >= after or limit >= after:
+        if start >= after or limit >= after or limit < self.begin:
             return limit
-        fitting = (limit - self.begin) // self.rows.stride if limit > self.begin else 0
-        end = self.begin + fitting * self.rows.stride
+        end = limit - (limit - self.begin) % self.rows.stride
         return end if end > start else limit
 
     def take(self, data: bytes, start: int) -> Taken | None:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+HEAD_SIZE = 1 << 16  # bytes that sniff wants, where the file has them
 MAX_SAMPLES = 1 << 27  # of one piece
 MAX_SIDE = 1 << 31  # of a picture, and frames of a sound
 MAX_CHANNELS = 1 << 16

@@ -1,167 +1,175 @@
-"""The decisions that spell a sample."""
+"""The binary decisions that spell a sample: in which part of an ever smaller interval it lies.
+
+The first asks whether the sample lies above the prediction, the next ones how far, in mean absolute errors, until it is
+known to lie in a leaf; then leaves are halved. Decisions with one outcome are left out.
+"""
 
 from __future__ import annotations
 
 import math
 
 from lmzip.coders.bits import decode_bit
-from lmzip.models.audio.numbers import CDF_REACH, CDF_STEPS
-from lmzip.models.audio.state import CONTEXTS, DISTRIBUTIONS, NODES, SETS
+from lmzip.models.audio.numbers import (
+    CDF_REACH,
+    CDF_STEPS,
+    COUNTER_LIMIT,
+    FAR,
+    FINAL_MIXER_RATE,
+    MIDDLE,
+    MIXER_RATE,
+    NEAR,
+)
+from lmzip.models.audio.state import CONTEXTS, FINAL_LOGIT, NODES, SETS
 from lmzip.models.ensemble.jit import i32, i64, inline, kernel
 from lmzip.models.ensemble.mixer import dot, squash, train
 
-_LAST = CDF_REACH * CDF_STEPS * 2
-SIDE = (NODES - 1) // 2
-LEAVES = 11
-TAIL = 8
-PLAIN = -1
-FLOOR = 1e-9
+MOST_DECISIONS = 80  # of a sample: 1 for the side, 2 or up to 40 for the leaf, 32 halve it
+LOW, HIGH, SPLIT = 0, 1, 2  # rows of Moment.below
+# What is asked: the side, whether beyond MIDDLE, NEAR, FAR, whether beyond twice the border before, which half.
+SIDE, BEYOND_MIDDLE, BEYOND_NEAR, BEYOND_FAR, BEYOND, HALF = 0, 1, 2, 3, 4, 5
+_OF_SIDE, _LEAVES, _LEARNT_HALVES, _FARTHEST = (NODES - 1) // 2, 11, 3, 8
+_LAST = float(2 * CDF_REACH * CDF_STEPS)
+_FLOOR = 1e-9  # probability that every interval has at least: so no quotient is 0 / 0
 
 
 @inline
-def distribute(work, tables, row, value):
-    """Write the distributions' probabilities of less than a value."""
-    for k in range(DISTRIBUTIONS):
-        z = (value - work.mean[k]) * work.inverse[k] + (CDF_REACH * CDF_STEPS)
-        z = min(max(z, 0.0), float(_LAST))
+def distribute(moment, tables, row, value):
+    """Write the probabilities of less than a value, by every distribution."""
+    for k in range(len(moment.mean)):
+        z = (value - moment.mean[k]) * moment.inverse[k] + 0.5 * _LAST
+        z = min(max(z, 0.0), _LAST)
         at = i64(z)
-        part = z - float(at)
-        a = tables.cdf[tables.shape[k], at]
-        b = tables.cdf[tables.shape[k], at + 1]
-        work.below[row, k] = a + (b - a) * part
+        low, high = tables.cdf[tables.shape[k], at], tables.cdf[tables.shape[k], at + 1]
+        moment.below[row, k] = low + (high - low) * (z - float(at))
 
 
 @inline
-def predict_bit(ch, c, work, tables, node):
-    """Return the probability of a 1: the upper part."""
-    inputs = work.inputs
-    for k in range(DISTRIBUTIONS):
-        upper = work.below[1, k] - work.below[2, k] + FLOOR
-        whole = work.below[1, k] - work.below[0, k] + 2 * FLOOR
-        inputs[k] = tables.stretch[i64(min(max(upper / whole, 0.0), 0.9999) * 4096.0)]
+def share_above(below, k, above, under):
+    """Return the share of the upper part in a distribution's probability of the interval.
+
+    above, under: the share of the values in the upper and in the lower part that occur at all.
+    """
+    upper = (below[HIGH, k] - below[SPLIT, k] + _FLOOR) * above
+    lower = (below[SPLIT, k] - below[LOW, k] + _FLOOR) * under
+    return min(max(upper / (upper + lower), 0.0), 0.9999)
+
+
+@inline
+def predict_bit(state, moment, tables, c, node, above, under):
+    """Return the probability, of 65536, that the sample lies in the upper part."""
+    inputs, n = moment.inputs, len(moment.mean)
+    for k in range(n):
+        inputs[k] = tables.stretch[i64(share_above(moment.below, k, above, under) * 4096.0)]
     for i in range(CONTEXTS):
-        at = (i * 256 + work.places[i]) * NODES + node
-        inputs[DISTRIBUTIONS + i] = tables.stretch[ch.counters[c, at] >> 12]
-    inputs[DISTRIBUTIONS + CONTEXTS] = 256
+        inputs[n + i] = tables.stretch[state.counters[c, i, moment.places[i], node] >> 12]
+    inputs[n + CONTEXTS] = 256
     for s in range(SETS):
-        work.outputs[s] = dot(inputs, ch.mixer[c, work.rows[s] + node])
-    x = dot(work.outputs, ch.final[c, node])
-    work.outputs[15] = x
-    return i32(squash(tables.squash, x))
+        moment.outputs[s] = dot(inputs, state.mixer[c, moment.rows[s], node])
+    logit = dot(moment.outputs[:], state.final_mixer[c, node])
+    moment.outputs[FINAL_LOGIT] = logit
+    return i32(squash(tables.squash, logit))
 
 
 @inline
-def learn_bit(ch, c, work, tables, node, bit):
-    """Learn a decision."""
-    k = work.knobs
+def learn_bit(state, moment, tables, c, node, bit):
+    """Move weights and counters towards the outcome of a decision."""
     target = i32(bit << 16)
     for s in range(SETS):
-        p = i32(squash(tables.squash, work.outputs[s]))
-        train(work.inputs, ch.mixer[c, work.rows[s] + node], target - p, i32(k[23]))
-    x = work.outputs[15]
-    work.outputs[15] = 0
-    train(work.outputs, ch.final[c, node], target - i32(squash(tables.squash, x)), i32(k[24]))
+        error = target - i32(squash(tables.squash, moment.outputs[s]))
+        train(moment.inputs, state.mixer[c, moment.rows[s], node], error, MIXER_RATE)
+    error = target - i32(squash(tables.squash, moment.outputs[FINAL_LOGIT]))
+    moment.outputs[FINAL_LOGIT] = 0  # its weight stays 0
+    train(moment.outputs, state.final_mixer[c, node], error, FINAL_MIXER_RATE)
     for i in range(CONTEXTS):
-        at = (i * 256 + work.places[i]) * NODES + node
-        counter = ch.counters[c, at]
-        p, n = counter >> 8, counter & 255
-        p += ((target - p) * tables.share[n]) >> 16
-        p = min(max(p, 32), 65535 - 32)
-        ch.counters[c, at] = p << 8 | min(n + 1, i32(k[25]))
+        counter = state.counters[c, i, moment.places[i], node]
+        probability, times = counter >> 8, counter & 255
+        probability += ((target - probability) * tables.share[times]) >> 16
+        probability = min(max(probability, 32), 65535 - 32)
+        state.counters[c, i, moment.places[i], node] = probability << 8 | min(times + 1, COUNTER_LIMIT)
+
+
+@inline
+def border(question, step, spread):
+    """Return how far from the prediction a question splits, in samples of at least 1."""
+    if question == BEYOND_MIDDLE:
+        distance = MIDDLE * spread
+    elif question == BEYOND_NEAR:
+        distance = NEAR * spread
+    elif question == BEYOND_FAR:
+        distance = FAR * spread
+    else:  # grows with the step even where FAR * spread is next to nothing
+        return max(i64(min(FAR * spread * float(i64(1) << min(step, 40)), 1e12) + 0.5), step + 2)
+    return max(i64(distance + 0.5), 1)
 
 
 @kernel
-def code_sample(ch, c, work, tables, low, high, value, spread, reader, bits, probabilities, count):
-    """Code a value of low .. high; return it and the new count; count -1: impossible code."""
+def code_sample(state, moment, tables, c, low, high, used, value, spread, reader, bits, probabilities, count):
+    """Code a value of low .. high; return it, and the new number of decisions, or -1: the code is impossible.
+
+    used: see Facts. spread: the mean absolute error that is expected, in samples.
+    """
     lo, hi = i64(low), i64(high) + 1
-    distribute(work, tables, 0, float(lo) - 0.5)
-    distribute(work, tables, 1, float(hi) - 0.5)
-    center = work.center[0]
-    node, state, side, step, leaf = i64(0), i64(0), i64(0), i64(0), i64(0)
-    origin = i64(math.floor(center)) + 1
-    origin = min(max(origin, lo), hi)
-    plain = False
+    distribute(moment, tables, LOW, float(lo) - 0.5)
+    distribute(moment, tables, HIGH, float(hi) - 0.5)
+    origin = min(max(i64(math.floor(moment.center[0])) + 1, lo), hi)
+    question, side, step, leaf = i64(SIDE), i64(0), i64(0), i64(0)
     while hi - lo > 1:
-        # Where to split
-        if state == 0:
-            mid, node = origin, i64(0)
-        elif state == 5:
-            mid = (lo + hi) >> 1
-            if step < 3:
-                node = 1 + side * SIDE + LEAVES + leaf * 3 + step
-            else:
-                plain = True
+        if question == SIDE:
+            middle, node = origin, i64(0)
+        elif question == HALF:
+            middle, node = (lo + hi) >> 1, 1 + side * _OF_SIDE + _LEAVES + leaf * _LEARNT_HALVES + step
         else:
-            if state == 1:
-                q = 0.693 * spread
-            elif state == 2:
-                q = 0.288 * spread
-            elif state == 3:
-                q = 1.386 * spread
-            else:
-                q = 1.386 * spread * float(i64(1) << min(step, 40))
-            distance = max(i64(q + 0.5), 1 if state < 4 else step + 2)
-            if side == 1:
-                mid = origin + distance
-            else:
-                mid = origin - distance
-            node = 1 + side * SIDE + (state - 1 if state < 4 else 2 + min(step, TAIL))
-        inside = lo < mid and mid < hi
-        bit = 0
-        if inside:
-            distribute(work, tables, 2, float(mid) - 0.5)
-            if plain:
-                upper = work.below[1, 0] - work.below[2, 0] + FLOOR
-                whole = work.below[1, 0] - work.below[0, 0] + 2 * FLOOR
-                p = i32(min(max(upper / whole, 0.001), 0.999) * 65536.0)
-            else:
-                p = predict_bit(ch, c, work, tables, node)
-            p = min(max(p, 1), 65535)
-            if reader.kind >= 0:
-                bit = i64(decode_bit(reader, p))
-                if bit < 0:
-                    return lo, i64(-1)
-            else:
-                bit = i64(value >= mid)
-            bits[count], probabilities[count] = bit, p
-            count += 1
-            if not plain:
-                learn_bit(ch, c, work, tables, node, i32(bit))
+            distance = border(question, step, spread)
+            middle = origin + distance if side else origin - distance
+            node = 1 + side * _OF_SIDE + (question - 1 if question < BEYOND else 2 + min(step, _FARTHEST))
+        if lo < middle and middle < hi:
+            distribute(moment, tables, SPLIT, float(middle) - 0.5)
+            above = under = 1.0
+            lower, upper = i64(1), i64(1)
+            if len(used):
+                lower, upper = i64(used[middle - low] - used[lo - low]), i64(used[hi - low] - used[middle - low])
+                above, under = float(upper) / float(hi - middle), float(lower) / float(middle - lo)
+            bit = i64(1) if lower == 0 else i64(0)
+            if lower > 0 and upper > 0:
+                is_learnt = question != HALF or step < _LEARNT_HALVES
+                if is_learnt:
+                    probability = predict_bit(state, moment, tables, c, node, above, under)
+                else:
+                    probability = i32(min(max(share_above(moment.below, 0, above, under), 0.001), 0.999) * 65536.0)
+                if reader.kind >= 0:
+                    bit = i64(decode_bit(reader, probability))
+                    if bit < 0:
+                        return lo, i64(-1)
+                else:
+                    bit = i64(value >= middle)
+                bits[count], probabilities[count] = bit, probability
+                count += 1
+                if is_learnt:
+                    learn_bit(state, moment, tables, c, node, i32(bit))
             if bit:
-                lo = mid
-                for k in range(DISTRIBUTIONS):
-                    work.below[0, k] = work.below[2, k]
+                lo = middle
             else:
-                hi = mid
-                for k in range(DISTRIBUTIONS):
-                    work.below[1, k] = work.below[2, k]
+                hi = middle
+            row = LOW if bit else HIGH
+            for k in range(len(moment.mean)):
+                moment.below[row, k] = moment.below[SPLIT, k]
         else:
-            bit = 1 if lo >= mid else 0
-        # Where to go
-        if state == 0:
-            side, state = bit, i64(1)
-        elif state == 5:
-            step = step * 2 + 1 + bit if step < 3 else step
-            if step >= 3:
-                step = 3
-        else:
-            outward = bit == side
-            if state == 1:
-                state = i64(3) if outward else i64(2)
-            elif state == 2:
-                leaf = i64(1) if outward else i64(0)
-                state = i64(5)
-            elif state == 3:
-                if outward:
-                    state, step = i64(4), i64(1)
-                else:
-                    leaf, state = i64(2), i64(5)
+            bit = i64(1) if lo >= middle else i64(0)
+        # The next question.
+        outward = bit == side
+        if question == SIDE:
+            side, question = bit, i64(BEYOND_MIDDLE)
+        elif question == BEYOND_MIDDLE:
+            question = i64(BEYOND_FAR) if outward else i64(BEYOND_NEAR)
+        elif question == BEYOND_NEAR:
+            question, leaf, step = i64(HALF), i64(outward), i64(0)
+        elif question == BEYOND_FAR:
+            question, leaf, step = (i64(BEYOND), i64(0), i64(1)) if outward else (i64(HALF), i64(2), i64(0))
+        elif question == BEYOND:
+            if outward:
+                step += 1
             else:
-                if outward:
-                    step += 1
-                else:
-                    leaf, state = min(2 + step, LEAVES - 1), i64(5)
-                    step = i64(0)
-            if state == 5:
-                step = i64(0)
+                question, leaf, step = i64(HALF), min(2 + step, _LEAVES - 1), i64(0)
+        elif step < _LEARNT_HALVES:
+            step = min(2 * step + 1 + bit, _LEARNT_HALVES)
     return lo, count

@@ -1,4 +1,4 @@
-"""Recursive least squares by solving for the weights again every few samples.
+"""Linear prediction by weights that are solved for again every few samples.
 
 The sums of products are discounted, so that the recent past counts more. float64 throughout, but every operation is
 elementwise: rows of a matrix are scaled and added in an order that the algorithm fixes, and nothing is summed up
@@ -10,38 +10,39 @@ from __future__ import annotations
 from lmzip.models.ensemble.jit import i64, inline, kernel
 
 WEIGHT_MAX = 1024.0
-FRACTION = 1048576.0  # of products in a dot product: 2**20
+FRACTION = 1048576.0  # of products in a sum
 
 
 @inline
 def predict_linear(weights, features):
-    """Return the sum of weights times features; each product is rounded to a multiple of 1 / FRACTION."""
+    """Return the sum of weights times features; each product is cut to a multiple of 1 / FRACTION."""
     total = i64(0)
     for i in range(len(features)):
-        total += i64(weights[i] * features[i] * FRACTION)  # below 2**47: weights are bounded, features below 2**17
+        # Below 2**49, since features are below 2**19: an integer, and sums do not overflow.
+        total += i64(weights[i] * features[i] * FRACTION)
     return float(total) * (1.0 / FRACTION)
 
 
 @kernel
 def accumulate(sums, features, target, discount):
-    """Discount the sums (n, width) of products and add those of the features (n,) with each other and the target.
+    """Discount the sums (n, width) and add the products of the features (n,) with each other, and with the target.
 
-    Column n holds the products with the target.
+    Column n has the products with the target; columns behind it stay 0.
     """
-    n = len(features)
-    gain = 1.0 - discount
+    n, gain = len(features), 1.0 - discount
     for i in range(n):
-        row, scale = sums[i], gain * features[i]
+        row, factor = sums[i], gain * features[i]
         for j in range(n):
-            row[j] = row[j] * discount + scale * features[j]
-        row[n] = row[n] * discount + scale * target
+            row[j] = row[j] * discount + factor * features[j]
+        row[n] = row[n] * discount + factor * target
 
 
 @kernel
 def solve(sums, scratch, weights, regular):
     """Solve (sums + regular * 1) weights = products with the target, by elimination without pivoting.
 
-    The matrix is positive definite, so that pivots stay above `regular` but for rounding.
+    The matrix is positive definite, so that pivots stay above `regular` but for rounding. Whatever
+    happens, weights are finite and bounded.
     """
     n, width = len(weights), sums.shape[1]
     for i in range(n):
@@ -53,7 +54,7 @@ def solve(sums, scratch, weights, regular):
         inverse = 1.0 / max(pivot[k], regular * 0.5)
         for i in range(k + 1, n):
             row, factor = scratch[i], pivot[i] * inverse
-            for j in range(i & -8, width):
+            for j in range(i & -8, width):  # what lies left of column i is not used
                 row[j] -= factor * pivot[j]
     for k in range(n - 1, -1, -1):
         weight = scratch[k, n] / max(scratch[k, k], regular * 0.5)

@@ -1,4 +1,4 @@
-"""Fixed-point and floating-point constants of the sound model, all made by integer arithmetic.
+"""Constants and tables of the sound model. Tables are made by integer arithmetic.
 
 Changing any number here changes the bits: it makes another profile and needs another name in FORMAT.md.
 """
@@ -10,63 +10,67 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+# Samples are scaled by a power of two, the unit, so that the largest of a block lies within 2**15.
+SCALED_BITS = 15
+# What a solver with discount d adds to the diagonal: REGULAR * (1 - d) of a sample's unit squared, at least REGULAR_MIN.
+REGULAR, REGULAR_MIN = 50.0, 0.001
+# The final predictions: discounts of their solvers.
+FINAL_DISCOUNTS = (0.997, 0.99)
+# Mean absolute errors: rates of their running means, first value as a share of the range, least value in samples.
+FAST, SLOW = 1 / 14, 1 / 128
+FIRST_SCALE, SCALE_MIN = 100.0, 0.02
+POWER_RATE = 0.005
+MIXER_RATE, FINAL_MIXER_RATE = 600, 16
+FIRST_WEIGHT, COUNTER_WEIGHT = 65536, 3277  # of all distributions together; of a counter
+COUNTER_LIMIT = 200
+# Borders of the leaves, in mean absolute errors: quantiles of the Laplace distribution at 1/4, 1/2, 3/4.
+NEAR, MIDDLE, FAR = 0.288, 0.693, 1.386
+
+CDF_REACH = 24  # mean absolute errors that the distribution functions reach, on either side
+CDF_STEPS = 32  # entries of a table for each of them
+LAPLACE, LOGISTIC = 0, 1
 _BITS = 60
 _ONE = 1 << _BITS
-CDF_REACH = 24  # mean absolute errors that the tables of a distribution reach, on either side
-CDF_STEPS = 32  # entries of a table for each of them
-LAPLACE, LOGISTIC, NORMAL = 0, 1, 2
-_EXP_64TH = 1135060498171014400  # exp(-1/64) over 2**60
 
 
-def _power(base: int, exponent: int) -> int:
-    """Return base ** exponent for a fixed-point base over 2**60."""
-    result = _ONE
-    while exponent:
-        if exponent & 1:
-            result = result * base >> _BITS
-        base = base * base >> _BITS
-        exponent >>= 1
-    return result
-
-
-@functools.cache
 def _exp_minus(numerator: int, denominator: int) -> int:
-    """Return exp(-numerator / denominator) over 2**60, by its series around a small argument."""
+    """Return exp(-numerator / denominator) over 2**60, by the series of a halved argument."""
     halvings = 0
     while numerator >> halvings >= denominator:
         halvings += 1
     x = (numerator << _BITS) // (denominator << halvings)
-    term, total, k = _ONE, 0, 0
+    term, result, k = _ONE, 0, 0
     while term:
-        total += term if k % 2 == 0 else -term
+        result += -term if k % 2 else term
         k += 1
         term = (term * x >> _BITS) // k
-    return _power(total, 1 << halvings)
+    for _ in range(halvings):
+        result = result * result >> _BITS
+    return result
 
 
 @functools.cache
-def distribution_tables() -> NDArray[np.float64]:
-    """Return the distribution functions (3, 2 * CDF_REACH * CDF_STEPS + 2) at multiples of 1 / CDF_STEPS.
+def distribution_functions() -> NDArray[np.float64]:
+    """Return the Laplace and logistic distribution functions (2, 2 * CDF_REACH * CDF_STEPS + 2).
 
-    The mean absolute value of each is 1. The last entry is repeated, so that one may interpolate at the end.
+    They are given at multiples of 1 / CDF_STEPS of the mean absolute value. The last entry is there twice, so that
+    one may interpolate at the end.
     """
-    n = CDF_REACH * CDF_STEPS
-    laplace, logistic, density = [], [], []
-    for i in range(n + 1):
-        laplace.append(_exp_minus(i, CDF_STEPS) // 2)
-        # The mean absolute value of the standard logistic distribution is 2 ln 2 = 1.386294
-        e = _exp_minus(i * 1386294, CDF_STEPS * 1000000)
-        logistic.append(e * _ONE // (_ONE + e))
-        # That of the normal distribution is sqrt(2 / pi) of its deviation; its density is summed up (Simpson's weights
-        # are not needed: the trapezoid rule is exact enough for a smooth density). z**2 / 2 * 2 / pi = z**2 / pi.
-        density.append(_exp_minus(i * i * 1000000, CDF_STEPS * CDF_STEPS * 3141593))
-    normal, total = [0] * (n + 1), 0
-    for i in range(n - 1, -1, -1):
-        total += density[i] + density[i + 1]
-        normal[i] = total
-    normal = [v * (_ONE // 2) // normal[0] for v in normal]
     rows = []
-    for tail in (laplace, logistic, normal):
+    for shape in (LAPLACE, LOGISTIC):
+        tail = []
+        for i in range(CDF_REACH * CDF_STEPS + 1):
+            if shape == LAPLACE:
+                tail.append(_exp_minus(i, CDF_STEPS) // 2)
+            else:  # its mean absolute value is 2 ln 2
+                e = _exp_minus(i * 1386294, CDF_STEPS * 1000000)
+                tail.append(e * _ONE // (_ONE + e))
         upper = [(_ONE - v) / _ONE for v in tail]
         rows.append([v / _ONE for v in tail[:0:-1]] + upper + [upper[-1]])
     return np.array(rows, np.float64)
+
+
+@functools.cache
+def counter_shares() -> NDArray[np.int32]:
+    """Return how far, of 65536, a counter moves that has seen so many decisions."""
+    return (131072 // (2 * np.arange(256) + 3)).astype(np.int32)

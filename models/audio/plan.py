@@ -1,4 +1,4 @@
-"""What the decoder must know of a sound beyond its shape and depth, and how the encoder finds it."""
+"""What the decoder must know of a sound beyond its shape and depth, and how the encoder chooses it."""
 
 from __future__ import annotations
 
@@ -7,44 +7,75 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_STRENGTH = 3
-MOST_CHANNELS = 32  # of which each has a state of its own; more are coded as one channel
-
 
 class SoundPlan(NamedTuple):
-    """Non-negative integers, written into the block."""
+    """Non-negative integers, written into the block.
 
-    strength: int  # how much work a sample is worth, 0 .. MOST_STRENGTH
+    Attributes:
+        strength: index into STRENGTHS.
+    """
+
+    strength: int
+
+
+class Solver(NamedTuple):
+    """A linear prediction whose weights are solved for."""
+
+    own: int  # features: samples of the channel itself
+    beside: int  # and of its partner; a single channel has as many more of its own
+    discount: float  # of the past, with each sample
+    every: int  # samples between solutions
+
+
+class Filter(NamedTuple):
+    """A filter of the cascade."""
+
+    taps: int
+    pace: float
 
 
 class Strength(NamedTuple):
-    """Sizes and paces that belong to a strength."""
+    """What predicts. The cascade follows the first solver."""
 
-    taps: tuple[int, int, int]  # of the filters
-    alone: tuple[int, int]  # features of both solvers for a single channel
-    own: tuple[int, int]  # with several channels: samples of the channel itself
-    beside: tuple[int, int]  # and of its partner
-    every: tuple[int, int]  # samples between solutions
+    solvers: tuple[Solver, ...]
+    filters: tuple[Filter, ...]
 
 
+_SHORT = (Filter(32, 0.08), Filter(16, 0.08))
 STRENGTHS = (
-    Strength((32, 16, 16), (16, 8), (8, 8), (8, 8), (16, 16)),
-    Strength((256, 32, 16), (32, 16), (16, 8), (16, 8), (8, 8)),
-    Strength((256, 32, 16), (32, 16), (16, 8), (16, 8), (8, 8)),
-    Strength((256, 32, 16), (32, 16), (16, 8), (16, 8), (8, 8)),
-)
+    Strength((Solver(16, 8, 0.998, 16),), _SHORT[1:]),
+    Strength((Solver(16, 8, 0.9995, 16), Solver(8, 8, 0.99, 16)), (Filter(256, 0.06), *_SHORT)),
+    Strength(
+        (Solver(24, 8, 0.9995, 8), Solver(20, 12, 0.998, 8), Solver(16, 8, 0.995, 8), Solver(8, 8, 0.98, 8)),
+        (Filter(1024, 0.05), Filter(256, 0.06), *_SHORT),
+    ),
+    Strength(
+        (
+            Solver(24, 8, 0.9995, 2), Solver(32, 16, 0.9998, 4), Solver(24, 8, 0.999, 2), Solver(20, 12, 0.998, 2),
+            Solver(16, 8, 0.995, 1), Solver(8, 8, 0.98, 1),
+        ),
+        (Filter(1024, 0.05), Filter(256, 0.06), *_SHORT),
+    ),
+)  # fmt: skip
+MOST_FEATURES = 64
+_OF_EFFORT = (0, 0, 0, 1, 1, 2, 2, 2, 3, 3)
 
 
 def choose_plan(samples: NDArray[np.int32], depth: int, effort: int) -> SoundPlan:
-    """Choose how to code samples (frames, channels) of `depth` bits with an effort of 1 to 9."""
+    """Choose how to code samples (frames, channels) of `depth` bits with an effort of 1 to 9.
+
+    Raises ValueError for another effort.
+    """
     if not 1 <= effort <= 9:
         raise ValueError(f"effort is {effort}, but must be 1 to 9")
-    return SoundPlan(0 if effort <= 2 else 1 if effort <= 4 else 2 if effort <= 7 else 3)
+    return SoundPlan(_OF_EFFORT[effort])
 
 
 def check_plan(plan: SoundPlan, shape: tuple[int, int], depth: int) -> None:
-    """Raise ValueError where no encoder makes such a plan."""
-    if not 0 <= plan.strength <= MOST_STRENGTH:
-        raise ValueError(f"strength of the sound model is {plan.strength}, but must be 0 to {MOST_STRENGTH}")
-    if not 1 <= depth <= 32 or len(shape) != 2 or shape[0] < 0 or shape[1] < 1:
-        raise ValueError(f"no sound has the shape {shape} and {depth} bits a sample")
+    """Raise ValueError where no encoder makes such a plan for samples of such a shape and depth."""
+    if not 0 <= plan.strength < len(STRENGTHS):
+        raise ValueError(f"strength of the sound model is {plan.strength}, but must be below {len(STRENGTHS)}")
+    if not 1 <= depth <= 32:
+        raise ValueError(f"samples have {depth} bits, but must have 1 to 32")
+    if len(shape) != 2 or shape[0] < 0 or shape[1] < 1:
+        raise ValueError(f"samples have the shape {shape}, but must have (frames, channels)")

@@ -3,126 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.coders import CoderError
-from lmzip.coders.bits import NO_BITS, BitReader, decode_bit
-from lmzip.models.audio import state
-from lmzip.models.audio.plan import MOST_CHANNELS, STRENGTHS, SoundPlan, check_plan
+from lmzip.coders.bits import NO_BITS, BitReader
+from lmzip.models.audio.decisions import MOST_DECISIONS
+from lmzip.models.audio.facts import Encoder, Facts, decode_facts, encode_facts, find_facts
+from lmzip.models.audio.plan import STRENGTHS, SoundPlan, check_plan
 from lmzip.models.audio.samples import code
+from lmzip.models.audio.state import make_setup, make_state
 
+MOST_CHANNELS = 16  # the samples of more are coded as those of a single channel, frame after frame
 PIECE = 8192  # samples that are coded with one call
-MOST_DECISIONS = 80  # of a sample
-Progress = Callable[[int], None] | None
-
-
-class Encoder(Protocol):
-    """What encodes decisions: an encoder of `lmzip.coders`."""
-
-    def encode_bits(self, bits: NDArray[np.uint8], probabilities: NDArray[np.uint16]) -> None:
-        """Encode bits with their probabilities of a 1, of 65536."""
-
-
-class _Facts:
-    """Integers that stand before the samples: written, or read where there is a reader."""
-
-    def __init__(self, reader: BitReader) -> None:
-        self._reader = reader
-        self.bits: list[int] = []
-
-    def code(self, value: int, size: int) -> int:
-        """Code an integer of `size` bits, highest first."""
-        result = 0
-        for i in range(size - 1, -1, -1):
-            if self._reader.kind >= 0:
-                bit = int(decode_bit(self._reader, 32768))
-                if bit < 0:
-                    raise CoderError("coded data does not fit the probabilities")
-            else:
-                bit = value >> i & 1
-                self.bits.append(bit)
-            result = result << 1 | bit
-        return result
+Progress = Callable[[int], None]
 
 
 def encode_samples(
-    samples: NDArray[np.int32], depth: int, plan: SoundPlan, encoder: Encoder, progress: Progress = None
+    samples: NDArray[np.int32], depth: int, plan: SoundPlan, encoder: Encoder, progress: Progress | None = None
 ) -> None:
-    """Code samples (frames, channels) int32 of `depth` bits as decisions. Twin: `decode_samples`.
+    """Hand the decisions of samples (frames, channels) to an encoder. Twin: `decode_samples`.
 
-    progress is called with the number of samples done since the last call. Raises ValueError for a plan or samples out of range.
+    progress is told the frames done. Raises ValueError for an impossible plan and for samples beyond `depth` bits.
     """
-    shape = samples.shape
-    check_plan(plan, shape, depth)
+    check_plan(plan, samples.shape, depth)
     if samples.size and not -(1 << depth - 1) <= samples.min() <= samples.max() < 1 << depth - 1:
-        raise ValueError(f"samples reach beyond {depth} bits")
-    values = np.array(samples, np.int32, order="C")
-    _code(_view(values), depth, plan, encoder, NO_BITS, progress)
+        raise ValueError(f"samples reach from {samples.min()} to {samples.max()}, but must have {depth} bits")
+    if not samples.size:
+        return
+    flat = _flat(np.ascontiguousarray(samples, np.int32))
+    facts = find_facts(flat)
+    encode_facts(facts, depth, encoder)
+    _code(flat, facts, plan, encoder, NO_BITS, _in_frames(progress, samples.shape, flat.shape))
 
 
 def decode_samples(
-    shape: tuple[int, int], depth: int, plan: SoundPlan, reader: BitReader, progress: Progress = None
+    shape: tuple[int, int], depth: int, plan: SoundPlan, reader: BitReader, progress: Progress | None = None
 ) -> NDArray[np.int32]:
-    """Decode samples (frames, channels). Raises CoderError where the code is impossible, ValueError for a bad plan."""
+    """Decode samples (frames, channels). Twin: `encode_samples`.
+
+    Raises CoderError where no encoder writes such a code, ValueError for an impossible plan.
+    """
     check_plan(plan, shape, depth)
-    values = np.zeros(shape, np.int32)
-    _code(_view(values), depth, plan, None, reader, progress)
-    return values
+    samples = np.zeros(shape, np.int32)
+    if samples.size:
+        flat = _flat(samples)
+        facts = decode_facts(flat.shape[1], depth, reader)
+        _code(flat, facts, plan, None, reader, _in_frames(progress, shape, flat.shape))
+    return samples
 
 
-def _view(values: NDArray[np.int32]) -> NDArray[np.int32]:
-    return values if values.shape[1] <= MOST_CHANNELS else values.reshape(-1, 1)
+def _flat(samples: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return a view of samples as they are coded: of many channels as one."""
+    return samples if samples.shape[1] <= MOST_CHANNELS else samples.reshape(-1, 1)
+
+
+def _in_frames(progress: Progress | None, shape: tuple[int, ...], flat: tuple[int, ...]) -> Progress:
+    """Return a function that is told rows of the flat samples."""
+    return (lambda done: None) if progress is None else lambda done: progress(done * shape[0] // flat[0])
 
 
 def _code(
-    values: NDArray[np.int32], depth: int, plan: SoundPlan, encoder: Encoder | None, reader: BitReader, progress: Progress
-) -> None:
-    frames, channels = values.shape
-    if not frames:
-        return
-    facts = _Facts(reader)
-    shifts, lowest, highest = (np.zeros(channels, np.int64) for _ in range(3))
-    for c in range(channels):
-        shift = low = high = 0
-        if encoder is not None:
-            column = values[:, c]
-            together = int(np.bitwise_or.reduce(column))
-            shift = (together & -together).bit_length() - 1 if together else 0
-            low, high = int(column.min()) >> shift, int(column.max()) >> shift
-        shifts[c] = facts.code(shift, 5)
-        half = 1 << depth - 1
-        lowest[c] = facts.code(low + half, depth) - half
-        highest[c] = facts.code(high + half, depth) - half
-        if lowest[c] > highest[c] or shifts[c] >= depth:
-            raise CoderError("coded data begins with impossible bounds of the samples")
-    size = (channels - 1).bit_length()
-    order = np.arange(channels)
-    partner = np.array([c - 1 if c else channels - 1 for c in range(channels)])
-    present = np.array([1 if c else 0 for c in range(channels)])
-    if encoder is not None:
-        encoder.encode_bits(np.array(facts.bits, np.uint8), np.full(len(facts.bits), 32768, np.uint16))
-    largest = int(max(np.abs(lowest).max(), np.abs(highest).max()))
-    unit = 2.0 ** (15 - largest.bit_length())
-    s = STRENGTHS[plan.strength]
-    own = s.alone if channels == 1 else s.own
-    beside = (0, 0) if channels == 1 else s.beside
-    ch, work, tables = state.make(channels, frames, own[0] + beside[0], own[1] + beside[1], s.taps, unit, state.KNOBS)
-    setup = state.Setup(order, partner, present, lowest, highest, unit, own[0], own[1])
-    step = max(PIECE // channels, 1)
+    samples: NDArray[np.int32], facts: Facts, plan: SoundPlan, encoder: Encoder | None, reader: BitReader,
+    progress: Progress,
+) -> None:  # fmt: skip
+    frames, channels = samples.shape
+    setup = make_setup(facts, STRENGTHS[plan.strength])
+    state, moment, tables = make_state(setup, frames)
+    step = PIECE // channels
     most = step * channels * MOST_DECISIONS
     bits, probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
     for start in range(0, frames, step):
-        piece = values[start : start + step]
-        shifted = piece.astype(np.int64) >> shifts
-        count = code(ch, work, tables, setup, shifted, start, bits, probabilities, reader)
+        piece = samples[start : start + step]
+        values = piece.astype(np.int64) >> facts.shift
+        count = code(setup, state, moment, tables, values, start, bits, probabilities, reader)
         if count < 0:
             raise CoderError("coded data does not fit the probabilities")
-        if encoder is not None:
-            encoder.encode_bits(bits[:count], probabilities[:count])
+        if encoder is None:
+            piece[:] = values << facts.shift
         else:
-            piece[:] = shifted << shifts
-        if progress is not None:
-            progress(piece.size)
+            encoder.encode_bits(bits[:count], probabilities[:count])
+        progress(start + len(piece))

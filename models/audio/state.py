@@ -1,4 +1,4 @@
-"""What the sound model keeps between samples: of every channel, and the fixed tables."""
+"""What the sound model keeps: of every channel, of the sample that is being coded, and the fixed tables."""
 
 from __future__ import annotations
 
@@ -8,126 +8,156 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.models.audio import numbers
+from lmzip.models.audio.facts import Facts
+from lmzip.models.audio.plan import MOST_FEATURES, Strength
 from lmzip.models.ensemble.numbers import squash_table, stretch_table
 
-PAST = 64  # zeros before the first sample
-STAGES = 3  # filters of the cascade
+PAST = MOST_FEATURES  # zeros before the first sample
 ROOM = 4096  # samples that a filter's history takes beyond its length before it is moved back
-EXPERTS = 4  # predictions that a sample's distribution is made of
-RATES = 2  # scales of each
-DISTRIBUTIONS = EXPERTS * RATES
-INPUTS = 16
-NODES = 96
-SETS = 4
-CONTEXTS = 3
-
-
-class Channels(NamedTuple):
-    """Per channel."""
-
-    signal: NDArray[np.float64]  # (channels, PAST + frames) samples times unit
-    sums_a: NDArray[np.float64]  # (channels, n, width)
-    weights_a: NDArray[np.float64]  # (channels, n)
-    sums_b: NDArray[np.float64]
-    weights_b: NDArray[np.float64]
-    sums_m: NDArray[np.float64]
-    weights_m: NDArray[np.float64]
-    filter_0: NDArray[np.float32]  # (channels, taps)
-    history_0: NDArray[np.float32]  # (channels, taps + ROOM)
-    filter_1: NDArray[np.float32]
-    history_1: NDArray[np.float32]
-    filter_2: NDArray[np.float32]
-    history_2: NDArray[np.float32]
-    power: NDArray[np.float64]  # (channels, STAGES) mean squares of the histories
-    scale: NDArray[np.float64]  # (channels, DISTRIBUTIONS) mean absolute errors in samples
-    recent: NDArray[np.float64]  # (channels, 4): last errors' magnitudes
-    mixer: NDArray[np.int32]  # (channels, rows, INPUTS)
-    final: NDArray[np.int32]  # (channels, NODES, 16)
-    counters: NDArray[np.int32]  # (channels, CONTEXTS * 256 * NODES) probability << 8 | times
-
-
-class Work(NamedTuple):
-    """Room for one sample."""
-
-    features_a: NDArray[np.float64]
-    features_b: NDArray[np.float64]
-    features_m: NDArray[np.float64]
-    scratch_a: NDArray[np.float64]
-    scratch_b: NDArray[np.float64]
-    scratch_m: NDArray[np.float64]
-    center: NDArray[np.float64]  # (EXPERTS,) predictions in samples
-    mean: NDArray[np.float64]  # (DISTRIBUTIONS,)
-    inverse: NDArray[np.float64]  # (DISTRIBUTIONS,)
-    below: NDArray[np.float64]  # (3, DISTRIBUTIONS) distribution functions at the ends and in the middle
-    inputs: NDArray[np.int32]  # (INPUTS,)
-    outputs: NDArray[np.int32]  # (16,)
-    rows: NDArray[np.int64]  # (SETS,)
-    places: NDArray[np.int64]  # (CONTEXTS,)
-    knobs: NDArray[np.float64]
-
-
-class Tables(NamedTuple):
-    """Fixed tables."""
-
-    cdf: NDArray[np.float64]
-    shape: NDArray[np.int64]  # (DISTRIBUTIONS,) row of cdf
-    squash: NDArray[np.int32]
-    stretch: NDArray[np.int16]
-    share: NDArray[np.int32]
+FIRST_SOLVER = 2  # expert; the final predictions stand before
+NODES = 96  # decisions that are told apart
+SETS = 4  # of weights, and where each begins
+LEVELS, GRADES = 32, 8
+BY_LEVEL, BY_RATIO, BY_LAST, BY_BESIDE, ROWS = 0, 16, 24, 88, 152
+CONTEXTS, PLACES = 3, 256  # of counters
+_FINAL_INPUTS = 16
+FINAL_LOGIT = 15  # of Moment.outputs
 
 
 class Setup(NamedTuple):
     """What is known before the first sample."""
 
-    order: NDArray[np.int64]  # (channels,) in which they are coded
-    partner: NDArray[np.int64]  # (channels,)
-    present: NDArray[np.int64]  # (channels,) 1 where the partner is coded before
-    lowest: NDArray[np.int64]
-    highest: NDArray[np.int64]
-    unit: float
-    own_a: int
-    own_b: int
+    partner: NDArray[np.int64]  # (channels,) the channel whose samples help
+    lowest: NDArray[np.int64]  # (channels,)
+    highest: NDArray[np.int64]  # (channels,)
+    used: NDArray[np.int32]  # how many values below occur: of the channels one after the other
+    first_used: NDArray[np.int64]  # (channels + 1,) where a channel's begin; none: all values may occur
+    unit: float  # of scaled samples
+    own: NDArray[np.int64]  # (solvers,)
+    beside: NDArray[np.int64]  # (solvers,)
+    discount: NDArray[np.float64]  # (solvers,)
+    every: NDArray[np.int64]  # (solvers,)
+    taps: NDArray[np.int64]  # (filters,)
+    pace: NDArray[np.float64]  # (filters,)
+    first_tap: NDArray[np.int64]  # (filters,)
+    first_past: NDArray[np.int64]  # (filters,)
 
 
-ROWS = (16 + 16 + 64 + 64) * NODES
+class Channels(NamedTuple):
+    """What is learnt, per channel."""
+
+    signal: NDArray[np.float64]  # (channels, PAST + frames) scaled samples
+    sums: NDArray[np.float64]  # (channels, solvers, features, width) see least_squares.py
+    weights: NDArray[np.float64]  # (channels, solvers, features)
+    final_sums: NDArray[np.float64]  # (channels, 2, steps, width) of the final predictions
+    final_weights: NDArray[np.float64]  # (channels, 2, steps)
+    filters: NDArray[np.float32]  # (channels, taps of all filters)
+    histories: NDArray[np.float32]  # (channels, taps + ROOM of all filters)
+    power: NDArray[np.float64]  # (channels, filters) mean squares of the histories
+    scale: NDArray[np.float64]  # (channels, distributions) mean absolute errors, in samples
+    recent: NDArray[np.float64]  # (channels, 2) the last errors' sizes, in samples
+    mixer: NDArray[np.int32]  # (channels, ROWS, NODES, inputs)
+    final_mixer: NDArray[np.int32]  # (channels, NODES, 16)
+    counters: NDArray[np.int32]  # (channels, CONTEXTS, PLACES, NODES) probability << 8 | times seen
 
 
-def width(n: int) -> int:
-    """Return the columns of a matrix of n features and the target: a multiple of 8."""
-    return (n + 8) // 8 * 8
+class Moment(NamedTuple):
+    """What is known of the sample that is being coded."""
+
+    features: NDArray[np.float64]  # (solvers, features)
+    steps: NDArray[np.float64]  # (steps,) what the solvers and filters change in the cascade's prediction
+    cascade: NDArray[np.float64]  # (1,) the cascade's prediction, scaled
+    outcome: NDArray[np.float64]  # (filters,) the filters' predictions
+    scratch: NDArray[np.float64]  # (features, width)
+    center: NDArray[np.float64]  # (experts,) predictions, in samples
+    mean: NDArray[np.float64]  # (distributions,) in samples
+    inverse: NDArray[np.float64]  # (distributions,) CDF_STEPS / scale
+    below: NDArray[np.float64]  # (3, distributions) probabilities of less than the ends and the middle of an interval
+    inputs: NDArray[np.int32]  # (inputs,)
+    outputs: NDArray[np.int32]  # (16,) logits of the sets; the last is that of the final mixer
+    rows: NDArray[np.int64]  # (SETS,) of weights
+    places: NDArray[np.int64]  # (CONTEXTS,) of counters
 
 
-def make(channels: int, frames: int, n_a: int, n_b: int, taps: tuple[int, int, int], unit: float, knobs):
-    """Return the state before the first sample."""
-    n_m = 4
+class Tables(NamedTuple):
+    """Fixed tables."""
 
-    def matrix(n: int):
-        return np.zeros((channels, n, width(n)))
+    expert: NDArray[np.int64]  # (distributions,)
+    rate: NDArray[np.float64]  # (distributions,) of the running mean of errors
+    shape: NDArray[np.int64]  # (distributions,) row of cdf
+    cdf: NDArray[np.float64]
+    squash: NDArray[np.int32]
+    stretch: NDArray[np.int16]
+    share: NDArray[np.int32]
 
-    weights = np.zeros((channels, ROWS, INPUTS), np.int32)
-    weights[:, :, :DISTRIBUTIONS] = int(65536 * knobs[20])
-    weights[:, :, DISTRIBUTIONS:DISTRIBUTIONS + CONTEXTS] = int(65536 * knobs[21])
-    final = np.zeros((channels, NODES, 16), np.int32)
-    final[:, :, :SETS] = 65536 // SETS
-    ch = Channels(
-        np.zeros((channels, PAST + frames)),
-        matrix(n_a), np.zeros((channels, n_a)), matrix(n_b), np.zeros((channels, n_b)), matrix(n_m), np.zeros((channels, n_m)),
-        *[np.zeros((channels, n + extra), np.float32) for n in taps for extra in (0, ROOM)],
-        np.zeros((channels, STAGES)),
-        np.full((channels, DISTRIBUTIONS), knobs[22] / unit), np.full((channels, 4), knobs[22] / unit),
-        weights, final, np.full((channels, CONTEXTS * 256 * NODES), 32768 << 8, np.int32),
+
+def width(features: int) -> int:
+    """Return the columns of a solver's matrix: the features, the target, and what fills them up to a multiple of 8."""
+    return (features + 8) // 8 * 8
+
+
+def make_setup(facts: Facts, strength: Strength) -> Setup:
+    """Return what is known before the first sample."""
+    own, beside, discount, every = (np.array(column) for column in zip(*strength.solvers, strict=True))
+    if len(facts.partner) == 1:
+        own, beside = own + beside, np.zeros_like(beside)
+    taps, pace = (np.array(column) for column in zip(*strength.filters, strict=True))
+    largest = max(abs(int(facts.lowest.min())), abs(int(facts.highest.max())))
+    return Setup(
+        facts.partner, facts.lowest, facts.highest,
+        np.concatenate(facts.used), np.cumsum([0, *(len(used) for used in facts.used)]),
+        2.0 ** (numbers.SCALED_BITS - largest.bit_length()), own, beside, discount, every, taps, pace,
+        np.cumsum(taps) - taps, np.cumsum(taps + ROOM) - taps - ROOM,
+    )  # fmt: skip
+
+
+def make_state(setup: Setup, frames: int) -> tuple[Channels, Moment, Tables]:
+    """Return the state before the first of so many frames."""
+    channels, solvers, filters = len(setup.partner), len(setup.own), len(setup.taps)
+    features, steps, experts = int((setup.own + setup.beside).max()), solvers + filters - 1, FIRST_SOLVER + solvers
+    n = 2 * experts
+    inputs = -(-(n + CONTEXTS + 1) // 16) * 16
+    first_scale = numbers.FIRST_SCALE / setup.unit
+    state = Channels(
+        signal=np.zeros((channels, PAST + frames)),
+        sums=np.zeros((channels, solvers, features, width(features))),
+        weights=np.zeros((channels, solvers, features)),
+        final_sums=np.zeros((channels, 2, steps, width(steps))),
+        final_weights=np.zeros((channels, 2, steps)),
+        filters=np.zeros((channels, int(setup.taps.sum())), np.float32),
+        histories=np.zeros((channels, int((setup.taps + ROOM).sum())), np.float32),
+        power=np.zeros((channels, filters)),
+        scale=np.full((channels, n), first_scale),
+        recent=np.full((channels, 2), first_scale),
+        mixer=np.zeros((channels, ROWS, NODES, inputs), np.int32),
+        final_mixer=np.zeros((channels, NODES, _FINAL_INPUTS), np.int32),
+        counters=np.full((channels, CONTEXTS, PLACES, NODES), 32768 << 8, np.int32),
     )
-    if True:
-        ch.weights_a[:, 0] = 0
-    work = Work(
-        np.zeros(n_a), np.zeros(n_b), np.zeros(n_m), matrix(n_a)[0], matrix(n_b)[0], matrix(n_m)[0],
-        np.zeros(EXPERTS), np.zeros(DISTRIBUTIONS), np.zeros(DISTRIBUTIONS), np.zeros((3, DISTRIBUTIONS)),
-        np.zeros(INPUTS, np.int32), np.zeros(16, np.int32), np.zeros(SETS, np.int64), np.zeros(CONTEXTS, np.int64), knobs,
+    state.mixer[..., :n] = numbers.FIRST_WEIGHT // n
+    state.mixer[..., n : n + CONTEXTS] = numbers.COUNTER_WEIGHT
+    state.final_mixer[..., :SETS] = 65536 // SETS
+    moment = Moment(
+        features=np.zeros((solvers, features)),
+        steps=np.zeros(steps),
+        cascade=np.zeros(1),
+        outcome=np.zeros(filters),
+        scratch=np.zeros((features, width(features))),
+        center=np.zeros(experts),
+        mean=np.zeros(n),
+        inverse=np.zeros(n),
+        below=np.zeros((3, n)),
+        inputs=np.zeros(inputs, np.int32),
+        outputs=np.zeros(_FINAL_INPUTS, np.int32),
+        rows=np.zeros(SETS, np.int64),
+        places=np.zeros(CONTEXTS, np.int64),
     )
-    tables = Tables(numbers.distribution_tables(), np.array([1, 0, 1, 0, 1, 0, 1, 0]), squash_table(), stretch_table(),
-                    (65536 // (np.arange(256) + 1.5)).astype(np.int32))
-    return ch, work, tables
-
-
-KNOBS = np.zeros(64)
-KNOBS[[0,1,2,3,4,5,6,7,8,9,10,11,20,21,22,23,24,25]]=[0.9995,0.998,1,8,8,0.998,1, 0.005,0.005,0.005, 1/16,1/128, 0.15,0.0,100, 150,16,120]
+    tables = Tables(
+        expert=np.repeat(np.arange(experts), 2),
+        rate=np.tile([numbers.FAST, numbers.SLOW], experts),
+        shape=np.tile([numbers.LOGISTIC, numbers.LAPLACE], experts),
+        cdf=numbers.distribution_functions(),
+        squash=squash_table(),
+        stretch=stretch_table(),
+        share=numbers.counter_shares(),
+    )
+    return state, moment, tables

@@ -1,0 +1,94 @@
+"""How an encoder finds a plan: it looks at the picture, and tries what may be good on a piece of it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmzip.models.image import lattice
+from lmzip.models.image.coder import Pixels
+from lmzip.models.image.pixels import encode_pixels, list_colours
+from lmzip.models.image.plan import MOST_COLOURS, ImagePlan
+from lmzip.models.image.samples import DIRECT, NATURAL
+
+_SHARE = 0.9  # of pixels that a lattice must give exactly
+_SELDOM, _OFTEN = 0.02, 0.6  # shares of repeated pixels between which both modes are tried
+_ROWS, _COLUMNS = 64, 256  # of the piece
+
+
+class _Counter:
+    """An encoder that only counts the bits that a code would take."""
+
+    def __init__(self) -> None:
+        self.bits = 0.0
+
+    def encode_bits(self, bits: NDArray[np.uint8], probabilities: NDArray[np.uint16]) -> None:
+        """Count decisions."""
+        share = probabilities / 65536
+        self.bits -= float(np.log2(np.where(bits == 1, share, 1 - share)).sum())
+
+
+def choose_plan(pixels: Pixels, depth: int, effort: int, palette: bool) -> ImagePlan:
+    """Choose how to code pixels (height, width, channels), uint8 or uint16.
+
+    effort: 1 to 9. palette: values are the numbers of colours, so that their differences mean little.
+    """
+    channels = pixels.shape[2]
+    plain = ImagePlan(0, 0, 0, int(channels >= 3), 0, NATURAL, effort)
+    if channels == 3 and depth == 8:
+        plain = _on_lattice(pixels, plain)
+    repeats = _repeats(pixels)
+    modes = [NATURAL] if repeats < _SELDOM else [DIRECT] if repeats > _OFTEN or palette else [NATURAL, DIRECT]
+    plans = [plain._replace(mode=mode) for mode in modes]
+    colours = 0 if palette else _count_colours(pixels)
+    if colours:
+        plans += [ImagePlan(0, 0, colours, 0, 0, mode, effort) for mode in modes]
+    if len(plans) == 1:
+        return plans[0]
+    return min(plans, key=lambda plan: _cost(pixels, depth, plan))
+
+
+def _on_lattice(pixels: Pixels, plan: ImagePlan) -> ImagePlan:
+    """Return a plan with the lattice that nearly all colours are on, if there is one."""
+    flat = np.ascontiguousarray(pixels.reshape(1, -1, 3))
+    sample = flat[:, :: max(1, flat.shape[1] // 4096)]
+    if (sample.max(axis=2) == sample.min(axis=2)).mean() > 0.5:  # greys are on every lattice
+        return plan
+    for kind in (lattice.PHOTO_CD, lattice.JPEG):
+        if lattice.to_planes(sample, kind)[1] >= _SHARE * sample.shape[1]:
+            corrected = lattice.to_planes(flat, kind)[1] < flat.shape[1]
+            return plan._replace(lattice=kind, corrected=int(corrected), order=0, phases=1)
+    return plan
+
+
+def _repeats(pixels: Pixels) -> float:
+    """Return the share of pixels that are as the one on the left or above."""
+    same = np.zeros(pixels.shape[:2], bool)
+    same[:, 1:] |= (pixels[:, 1:] == pixels[:, :-1]).all(axis=2)
+    same[1:] |= (pixels[1:] == pixels[:-1]).all(axis=2)
+    return float(same.mean())
+
+
+def _count_colours(pixels: Pixels) -> int:
+    """Return the number of colours, or 0 where there are too many, or too many for so few pixels, to list."""
+    flat = pixels.reshape(-1, pixels.shape[2])
+    for end in (4096, len(flat)):
+        count = len(np.unique(flat[:end], axis=0))
+        if count > MOST_COLOURS or 2 * count > end:
+            return 0
+    return count
+
+
+def _cost(pixels: Pixels, depth: int, plan: ImagePlan) -> float:
+    """Return the bits that a plan would take, found by coding a piece from the middle."""
+    height, width, channels = pixels.shape
+    top, left = max(height - _ROWS, 0) // 2, max(width - _COLUMNS, 0) // 2
+    piece = np.ascontiguousarray(pixels[top : top + _ROWS, left : left + _COLUMNS])
+    counter, listing = _Counter(), 0.0
+    if plan.colours:
+        listed, numbers = list_colours(pixels)
+        listing = float(len(listed) * channels * depth) * 0.7
+        piece = np.ascontiguousarray(numbers[top : top + _ROWS, left : left + _COLUMNS])
+        depth, plan = max((plan.colours - 1).bit_length(), 1), plan._replace(colours=0)
+    encode_pixels(piece, depth, plan, counter)
+    return listing + counter.bits * (height * width / (piece.shape[0] * piece.shape[1]))

@@ -1,0 +1,122 @@
+"""Arrays of pixels to decisions and back: first made simpler where that is possible, then coded row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmzip.coders.bits import BitReader
+from lmzip.models.image import lattice
+from lmzip.models.image.coder import Coder, Pixels
+from lmzip.models.image.plan import ImagePlan, check_plan
+from lmzip.models.image.samples import DIRECT, NATURAL
+
+Progress = Callable[[int], None]
+Part = tuple[tuple[int, int, int], int, int, int]  # shape, depth, phases, mode
+
+
+class BitEncoder(Protocol):
+    """What decisions are handed to."""
+
+    def encode_bits(self, bits: NDArray[np.uint8], probabilities: NDArray[np.uint16]) -> None:
+        """Code decisions, where 1 has `probabilities` / 65536."""
+
+
+def encode_pixels(
+    pixels: Pixels, depth: int, plan: ImagePlan, encoder: BitEncoder, progress: Progress | None = None
+) -> None:
+    """Hand the decisions of pixels (height, width, channels) to an encoder; progress is told the pixels done.
+
+    pixels: uint8, or uint16 where depth > 8. Raises ValueError where the plan does not fit them. Twin: decode_pixels.
+    """
+    check_plan(plan, pixels.shape, depth)
+    if pixels.dtype != _dtype(depth) or pixels.max() >> depth:
+        raise ValueError(f"pixels of {pixels.dtype} do not fit {depth} bits")
+    pictures = _take_apart(pixels, plan)
+    for picture, (shape, bits, phases, mode) in zip(pictures, _parts(pixels.shape, depth, plan), strict=True):
+        coder = Coder(shape, bits, phases, mode, plan.effort)
+        for y in range(shape[0]):
+            encoder.encode_bits(*coder.row(picture, y))
+            if progress and shape[0] == pixels.shape[0]:
+                progress((y + 1) * shape[1])
+
+
+def decode_pixels(
+    shape: tuple[int, int, int], depth: int, plan: ImagePlan, reader: BitReader, progress: Progress | None = None
+) -> Pixels:
+    """Return pixels (height, width, channels) from the decisions of a reader. Twin: encode_pixels.
+
+    Raises CoderError where the code is impossible, ValueError where the plan does not fit.
+    """
+    check_plan(plan, shape, depth)
+    pictures: list[Pixels] = []
+    for size, bits, phases, mode in _parts(shape, depth, plan):
+        picture = np.zeros(size, _dtype(bits))
+        coder = Coder(size, bits, phases, mode, plan.effort)
+        for y in range(size[0]):
+            coder.row(picture, y, reader)
+            if progress and size[0] == shape[0]:
+                progress((y + 1) * size[1])
+        pictures.append(picture)
+    return _put_together(pictures, plan)
+
+
+def _dtype(depth: int) -> type[np.uint8] | type[np.uint16]:
+    return np.uint8 if depth <= 8 else np.uint16
+
+
+def _parts(shape: tuple[int, int, int], depth: int, plan: ImagePlan) -> Iterator[Part]:
+    """Yield the pictures that are coded one after the other."""
+    height, width, channels = shape
+    phases = 4 if plan.phases else 1
+    if plan.colours:
+        yield (1, plan.colours, channels), depth, 1, NATURAL
+        yield (height, width, 1), max((plan.colours - 1).bit_length(), 1), phases, plan.mode
+        return
+    yield shape, depth, phases, plan.mode
+    if plan.corrected:
+        yield shape, depth, 1, DIRECT
+
+
+def _take_apart(pixels: Pixels, plan: ImagePlan) -> list[Pixels]:
+    """Return the pictures that are coded in place of pixels, copies. Twin: _put_together."""
+    if plan.colours:
+        listed, numbers = list_colours(pixels)
+        if len(listed) != plan.colours:
+            raise ValueError(f"{len(listed)} colours, not {plan.colours}")
+        return [listed[None], numbers]
+    if plan.lattice:
+        planes, exact = lattice.to_planes(pixels, plan.lattice)
+        if not plan.corrected and exact < pixels.size // 3:
+            raise ValueError("pixels beside the lattice need corrections")
+        cut = [planes[:, :, :3], planes[:, :, 3:]]
+        return [np.ascontiguousarray(part) for part in cut[: 1 + plan.corrected]]
+    picture = np.array(pixels, order="C")
+    if plan.order:
+        picture[:, :, :2] = pixels[:, :, 1::-1]
+    return [picture]
+
+
+def _put_together(pictures: list[Pixels], plan: ImagePlan) -> Pixels:
+    """Return the pixels of pictures. Twin: _take_apart."""
+    picture = pictures[-1]
+    if plan.colours:
+        return pictures[0][0][np.minimum(picture[:, :, 0], plan.colours - 1)]
+    if plan.lattice:
+        return lattice.to_pixels(np.concatenate(pictures, axis=2), plan.lattice)
+    if plan.order:
+        picture[:, :, :2] = picture[:, :, 1::-1].copy()
+    return picture
+
+
+def list_colours(pixels: Pixels) -> tuple[Pixels, Pixels]:
+    """Return the colours (n, channels) that occur, dark ones first, and pixels as their numbers (height, width, 1)."""
+    flat = pixels.reshape(-1, pixels.shape[2])
+    listed, numbers = np.unique(flat, axis=0, return_inverse=True)
+    order = np.argsort(listed.sum(axis=1, dtype=np.int64), kind="stable")
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return listed[order], rank[numbers.reshape(-1)].astype(np.uint8).reshape(*pixels.shape[:2], 1)

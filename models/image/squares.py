@@ -1,0 +1,68 @@
+"""Least squares that learn as they go: a sample is predicted from its neighbours, weights fit what came before.
+
+Float steps here are exact on every machine: each is one IEEE operation on one element, in the order written; loops run
+over the elements of rows and add nothing up within a row. The prediction is a sum of integers. Inputs are at most
+2^17 in size and the covariances forget, so nothing overflows, and a pivot is at least RIDGE, so nothing divides by zero.
+"""
+
+from __future__ import annotations
+
+from lmzip.models.ensemble.jit import i64, inline, kernel
+
+RIDGE = 8.0  # added to the diagonal, in squares of sample values
+WEIGHT_BITS = 16  # weights are integers in units of 2^-16
+WEIGHT_MAX = 1 << 20
+PRECISION = 4  # predictions are in units of 2^-4
+
+
+@inline
+def predict(inputs, weights, n):
+    """Return the weighted sum of n integer inputs, in units of 2^-PRECISION."""
+    total = i64(0)
+    for i in range(n):
+        total += i64(inputs[i]) * i64(weights[i])
+    return total >> (WEIGHT_BITS - PRECISION)
+
+
+@kernel
+def learn(inputs, values, target, covariance, n, keep):
+    """Add a sample to the covariances (n, n + 1), the last column of which is that with the target.
+
+    values: (n + 1,) float64, overwritten. keep: what the older samples are multiplied by.
+    """
+    for i in range(n):
+        values[i] = float(inputs[i])
+    values[n] = float(target)
+    for i in range(n):
+        x = values[i]
+        row = covariance[i]
+        for j in range(i, n + 1):
+            row[j] = row[j] * keep + x * values[j]
+
+
+@kernel
+def solve(covariance, work, weights, solution, n):
+    """Set the weights to the least squares of the covariances: elimination, rows from the top, no pivoting."""
+    for i in range(n):
+        for j in range(i, n + 1):
+            work[i, j] = covariance[i, j]
+        work[i, i] = work[i, i] + RIDGE
+    for k in range(n):
+        top = work[k]
+        pivot = max(top[k], RIDGE)
+        top[k] = pivot
+        for i in range(k + 1, n):
+            factor = top[i] / pivot
+            row = work[i]
+            for j in range(i, n + 1):
+                row[j] = row[j] - factor * top[j]
+    for i in range(n):
+        solution[i] = work[i, n]
+    for k in range(n - 1, -1, -1):
+        value = solution[k] / work[k, k]
+        solution[k] = value
+        for i in range(k):
+            solution[i] = solution[i] - work[i, k] * value
+    for k in range(n):
+        scaled = solution[k] * 65536.0
+        weights[k] = int(min(max(scaled, -1048576.0), 1048576.0))

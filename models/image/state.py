@@ -1,0 +1,148 @@
+"""What the coder of a picture remembers: its last rows, what it has learnt, and the decision at hand."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lmzip.models.ensemble import numbers
+from lmzip.models.image import tables
+
+PAD = 4  # samples beside a row
+ROWS = 4  # rows kept, the one at hand among them
+SQUARES = 3  # least squares, each with inputs of its own
+NEIGHBOURS = 32  # inputs of least squares at most
+PREDICTIONS = 8  # squares, others, the last one their mean by merit
+EXPERTS = 8  # distributions
+LEVELS = 80  # of local error
+NODES = 128
+COUNTERS = 12  # contexts of adaptive counters
+SETS = 4  # of the mixer's weights
+INPUTS = 48
+MAPS = 2
+
+
+class Plane(NamedTuple):
+    """One picture: its size, and fixed tables."""
+
+    rows: NDArray[np.int32]  # (ROWS, channels, width + 2 PAD)
+    errors: NDArray[np.int32]  # (2, channels, PREDICTIONS, width + 2 PAD): sizes of errors, in units of 2^-4
+    residuals: NDArray[np.int32]  # (2, channels, width + 2 PAD): signed, of the final prediction, whole samples
+    colours: NDArray[np.uint32]  # (ROWS, width + 2 PAD): hashes of whole pixels
+    places: NDArray[np.int64]  # (channels, SQUARES, NEIGHBOURS, 3): channel, rows up, columns right
+    counts: NDArray[np.int64]  # (channels, SQUARES) inputs
+
+
+class Learnt(NamedTuple):
+    """What is learnt of the picture."""
+
+    covariance: NDArray[np.float64]  # (channels, SQUARES, phases, NEIGHBOURS, NEIGHBOURS + 1)
+    weights: NDArray[np.int32]  # (channels, SQUARES, phases, NEIGHBOURS)
+    scales: NDArray[np.int32]  # (channels, PREDICTIONS, LEVELS): mean size of errors, in units of 2^-12
+    bias: NDArray[np.int32]  # (channels, 1024, 2): sum of errors in units of 2^-4, count
+    counters: NDArray[np.uint32]  # (2^b,): probability << 10 | times seen
+    index: NDArray[np.int64]  # (2^b,): where the same pixels stood around, as pixels from the first
+    mixer: NDArray[np.int32]  # (SETS, rows, INPUTS)
+    final: NDArray[np.int32]  # (8 * NODES, SETS)
+    maps: NDArray[np.int32]  # adaptive maps, flat
+
+
+class Cursor(NamedTuple):
+    """The sample and the decision at hand."""
+
+    inputs: NDArray[np.int32]  # (SQUARES, NEIGHBOURS) of least squares
+    values: NDArray[np.float64]  # (NEIGHBOURS + 1,)
+    work: NDArray[np.float64]  # (NEIGHBOURS, NEIGHBOURS + 1)
+    solution: NDArray[np.float64]  # (NEIGHBOURS,)
+    predictions: NDArray[np.int32]  # (PREDICTIONS,) in units of 2^-4
+    centre: NDArray[np.int32]  # (EXPERTS,) of distributions, in units of 2^-4
+    inverse: NDArray[np.float64]  # (EXPERTS,) 1 / scale, times STEPS / 2^4
+    low: NDArray[np.float64]  # (EXPERTS,) share of a distribution below the range at hand
+    high: NDArray[np.float64]  # (EXPERTS,)
+    middle: NDArray[np.float64]  # (EXPERTS,)
+    contexts: NDArray[np.uint32]  # (COUNTERS,) hashes of the sample's contexts
+    places: NDArray[np.int64]  # (COUNTERS,) counters of the decision
+    mixed: NDArray[np.int32]  # (INPUTS,) inputs of the mixer
+    rows: NDArray[np.int64]  # (SETS,) weights chosen
+    outputs: NDArray[np.int32]  # (SETS + 1,)
+    steps: NDArray[np.int64]  # (MAPS + 1,)
+    facts: NDArray[np.int64]  # (16,) see decisions.py
+
+
+class Fixed(NamedTuple):
+    """Fixed tables."""
+
+    stretch: NDArray[np.int16]
+    squash: NDArray[np.int32]
+    distribution: NDArray[np.float64]
+    logs: NDArray[np.int32]
+    reciprocals: NDArray[np.int32]
+
+
+def make_plane(width: int, channels: int, places: NDArray[np.int64], counts: NDArray[np.int64]) -> Plane:
+    """Return a picture without rows."""
+    wide = width + 2 * PAD
+    return Plane(
+        rows=np.zeros((ROWS, channels, wide), np.int32),
+        errors=np.zeros((2, channels, PREDICTIONS, wide), np.int32),
+        residuals=np.zeros((2, channels, wide), np.int32),
+        colours=np.zeros((ROWS, wide), np.uint32),
+        places=places,
+        counts=counts,
+    )
+
+
+def make_learnt(channels: int, phases: int, bits: int, depth: int) -> Learnt:
+    """Return what is learnt of nothing."""
+    weights = np.zeros((channels, SQUARES, phases, NEIGHBOURS), np.int32)
+    levels = np.arange(LEVELS, dtype=np.int64)
+    quarter = np.array([1000, 1189, 1414, 1682])
+    scales = np.minimum((4 << (levels // 4)) * quarter[levels % 4] * 256 // 1000, 1 << 28)
+    mixer = np.zeros((SETS, 4096, INPUTS), np.int32)
+    mixer[:, :, :EXPERTS] = 9000
+    mixer[:, :, EXPERTS + 1 : EXPERTS + 1 + COUNTERS] = 5000
+    squash = numbers.squash_table()
+    support = squash[np.arange(33) * (2 * numbers.LOGIT_MAX) // 32]
+    return Learnt(
+        covariance=np.zeros((channels, SQUARES, phases, NEIGHBOURS, NEIGHBOURS + 1)),
+        weights=weights,
+        scales=np.broadcast_to(scales, (channels, PREDICTIONS, LEVELS)).astype(np.int32),
+        bias=np.zeros((channels, 1024, 2), np.int32),
+        counters=np.full(1 << bits, 1 << 31, np.uint32),
+        index=np.full(1 << max(bits - 4, 10), -1, np.int64),
+        mixer=mixer,
+        final=np.full((8 * NODES, SETS), 65536 // SETS, np.int32),
+        maps=np.append(np.tile(support, NODES * 64 * MAPS), support[-1]).astype(np.int32),
+    )
+
+
+def make_cursor() -> Cursor:
+    """Return a cursor at nothing."""
+    return Cursor(
+        inputs=np.zeros((SQUARES, NEIGHBOURS), np.int32),
+        values=np.zeros(NEIGHBOURS + 1),
+        work=np.zeros((NEIGHBOURS, NEIGHBOURS + 1)),
+        solution=np.zeros(NEIGHBOURS),
+        predictions=np.zeros(PREDICTIONS, np.int32),
+        centre=np.zeros(EXPERTS, np.int32),
+        inverse=np.zeros(EXPERTS),
+        low=np.zeros(EXPERTS),
+        high=np.zeros(EXPERTS),
+        middle=np.zeros(EXPERTS),
+        contexts=np.zeros(COUNTERS, np.uint32),
+        places=np.zeros(COUNTERS, np.int64),
+        mixed=np.zeros(INPUTS, np.int32),
+        rows=np.zeros(SETS, np.int64),
+        outputs=np.zeros(SETS + 1, np.int32),
+        steps=np.zeros(MAPS + 1, np.int64),
+        facts=np.zeros(16, np.int64),
+    )
+
+
+def make_fixed() -> Fixed:
+    """Return the fixed tables."""
+    return Fixed(
+        numbers.stretch_table(), numbers.squash_table(), tables.distribution(), tables.logs(), tables.reciprocals()
+    )
