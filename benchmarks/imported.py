@@ -169,7 +169,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--depth", type=int, default=256, help="positions before what is timed")
     parser.add_argument("--repeats", type=int, default=8)
     parser.add_argument("--methods", action="store_true", help="bytes by method instead of times; SHAPE is a family")
-    parser.add_argument("--steps", type=int, default=400, help="steps of the training of these models")
+    parser.add_argument("--steps", type=int, default=200, help="steps of the training of these models")
     options = parser.parse_args(arguments)
     if options.methods:
         print_methods(options.shapes or list(FAMILIES), options.steps)

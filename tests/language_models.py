@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -47,6 +47,13 @@ def byte_level(normalizer: Any = None) -> Tokenizer:
     return bpe
 
 
+def neox() -> Tokenizer:
+    """Return a BPE over bytes that also has runs of spaces, such as GPT-NeoX's."""
+    bpe = byte_level(normalizers.NFC())
+    bpe.add_tokens([AddedToken(" " * count, normalized=True) for count in range(24, 1, -1)])
+    return bpe
+
+
 def sentencepiece() -> Tokenizer:
     """Return a BPE with byte fallback and U+2581 for spaces, such as Llama 2's."""
     bpe = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
@@ -75,6 +82,7 @@ def unigram() -> Tokenizer:
 
 TOKENIZERS = {
     "byte_level": byte_level,
+    "neox": neox,
     "nfc": lambda: byte_level(normalizers.NFC()),
     "sentencepiece": sentencepiece,
     "unigram": unigram,
@@ -108,7 +116,7 @@ FAMILIES: dict[str, tuple[Any, Any, str]] = {
     "rwkv": (
         RwkvForCausalLM,
         lambda **k: RwkvConfig(hidden_size=64, num_hidden_layers=2, bos_token_id=3, eos_token_id=3, **k),
-        "byte_level",
+        "neox",
     ),
 }  # fmt: skip
 

@@ -84,10 +84,25 @@ def test_tokens_are_the_models_own(kind: str) -> None:
     text = " ".join(PROSE[5000:9000].split())
     ids = original(kind).encode(text, add_special_tokens=False).ids
     values = vocabulary(kind).values
-    skipped = 0 if kind in ("byte_level", "nfc") else 3  # a space is put in front of the text
+    skipped = 0 if kind in ("byte_level", "neox", "nfc") else 3  # a space is put in front of the text
     own = [values["symbols"][i] for i in ids][skipped:]
     assert tokenizer(kind).encode(text.encode()).tolist()[-len(own) :] == own
     assert sum(len(token) > 1 for token in spelled(kind, text.encode())) > 0.5 * len(own)
+
+
+def test_added_tokens_that_are_text_are_symbols() -> None:
+    text = "if x:" + "\n        return" + 40 * " " + "x\n"
+    values = vocabulary("neox").values
+    own = [values["symbols"][i] for i in original("neox").encode(text).ids]
+    assert tokenizer("neox").encode(text.encode()).tolist() == own
+    assert b" " * 24 in spelled("neox", text.encode())
+    added = json.loads(original("neox").to_str())["added_tokens"]
+    first = len(SPECIAL)
+    for changes in ({"id": 5000}, {"lstrip": True}, {"special": True}):  # with these they are not what they seem
+        tokens = [*added[:first], added[first] | changes, *added[first + 1 :]]
+        other = ImportedTokenizer(convert(changed("neox", added_tokens=tokens)).values)
+        assert b" " * 24 not in other.vocabulary
+        assert other.decode(other.encode(text.encode())) == text.encode()
 
 
 @KINDS

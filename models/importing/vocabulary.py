@@ -37,17 +37,19 @@ class Vocabulary:
 def convert(tokenizer: Values) -> Vocabulary:
     """Turn a `tokenizer.json` into symbols; raises ValueError where its tokens are not byte strings."""
     try:
-        tokens, special = _tokens(tokenizer), [token["id"] for token in tokenizer.get("added_tokens") or []]
+        tokens, kind = _tokens(tokenizer), _kind(tokenizer)
+        words = _words(tokenizer, tokens) if kind == "bytes" else []
+        special = [token["id"] for token in tokenizer.get("added_tokens") or [] if token not in words]
         unknown = _unknown(tokenizer["model"], tokens)
-        kind = _kind(tokenizer)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"tokenizer.json: {error!r} is missing or not what it should be") from error
     hidden = {*special, *([] if unknown is None else [unknown])}
     spell = _byte_level if kind == "bytes" else _spaced
     strings = {i: spell(token) for i, token in tokens.items() if i not in hidden}
+    strings |= {word["id"]: word["content"].encode("utf-8") for word in words}
     best: dict[bytes, int] = {}
     # Of several tokens with the same bytes the first that is not the spelling of a byte has the row.
-    for i, string in sorted(strings.items(), key=lambda item: (bool(_BYTE_TOKEN.fullmatch(tokens[item[0]])), item[0])):
+    for i, string in sorted(strings.items(), key=lambda item: (_is_byte(tokens.get(item[0], "")), item[0])):
         if string:
             best.setdefault(string, i)
     stand_in = unknown if unknown is not None else min(special, default=min(tokens))
@@ -57,12 +59,12 @@ def convert(tokenizer: Values) -> Vocabulary:
         raise ValueError(f"{len(best):,} tokens; {VOCABULARY_LIMIT:,} are the most")
     vocabulary = sorted(best)
     index = {string: symbol for symbol, string in enumerate(vocabulary)}
-    size = max(tokens) + 1
+    size = max([*tokens, *strings]) + 1
     values = {
         "lmzip": FORMAT,
         "spaced": kind == "spaced",
         "symbols": [index.get(strings.get(i) or b"", NONE) for i in range(size)],
-        "tokenizer": _plain(tokenizer, kind, tokens),
+        "tokenizer": _plain(tokenizer, kind, tokens, words),
         "tokens": [string.decode("latin-1") for string in vocabulary],
     }
     return Vocabulary(values, [best[string] for string in vocabulary], len(missing))
@@ -79,6 +81,22 @@ def _tokens(tokenizer: Values) -> dict[int, str]:
     if model.get("continuing_subword_prefix") or model.get("end_of_word_suffix"):
         raise ValueError("a tokenizer that marks the ends or the insides of words cannot be mapped to bytes")
     return {i: token for token, i in model["vocab"].items()}
+
+
+def _words(tokenizer: Values, tokens: dict[int, str]) -> list[Values]:
+    """Return the added tokens that are nothing but text, such as GPT-NeoX's runs of spaces, ordered by id.
+
+    The library numbers them behind the others, so these must be what their ids are.
+    """
+    added = sorted(tokenizer.get("added_tokens") or [], key=lambda token: token["id"])
+    changing = ("special", "single_word", "lstrip", "rstrip")
+    words = [token for token in added if token["content"] and not any(token.get(key, True) for key in changing)]
+    first = max(tokens) + 1
+    return words if [word["id"] for word in words] == list(range(first, first + len(words))) else []
+
+
+def _is_byte(token: str) -> bool:
+    return _BYTE_TOKEN.fullmatch(token) is not None
 
 
 def _unknown(model: Values, tokens: dict[int, str]) -> int | None:
@@ -109,7 +127,7 @@ def _steps(part: Values | None) -> list[Values]:
     return [step for each in inner for step in _steps(each)]
 
 
-def _plain(tokenizer: Values, kind: str, tokens: dict[int, str]) -> Values:
+def _plain(tokenizer: Values, kind: str, tokens: dict[int, str], words: list[Values]) -> Values:
     """Return the tokenizer without what changes the text or adds to it."""
     model = dict(tokenizer["model"], dropout=None)
     if model.get("unk_token") not in (None, *tokens.values()):
@@ -123,7 +141,7 @@ def _plain(tokenizer: Values, kind: str, tokens: dict[int, str]) -> Values:
         steps = []
     spaces = {"type": "Replace", "pattern": {"String": " "}, "content": SPACE}
     return {
-        "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "post_processor": None,
+        "version": "1.0", "truncation": None, "padding": None, "added_tokens": words, "post_processor": None,
         "decoder": None,
         "normalizer": spaces if kind == "spaced" else None,
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps} if steps else None,
