@@ -97,9 +97,11 @@ def border(question, step, spread):
         distance = NEAR * spread
     elif question == BEYOND_FAR:
         distance = FAR * spread
-    else:  # grows with the step even where FAR * spread is next to nothing
-        return max(i64(min(FAR * spread * float(i64(1) << min(step, 40)), 1e12) + 0.5), step + 2)
-    return max(i64(distance + 0.5), 1)
+    else:
+        distance = min(FAR * spread * float(i64(1) << min(step, i64(40))), 1e12)
+    # It grows with the step even where the spread is next to nothing.
+    least = step + 2 if question == BEYOND else i64(1)
+    return max(i64(distance + 0.5), least)
 
 
 @kernel

@@ -123,8 +123,9 @@ def encode_facts(facts: Facts, depth: int, encoder: Encoder) -> None:
 
 def decode_facts(channels: int, depth: int, reader: BitReader) -> Facts:
     """Decode facts. Raises CoderError where no encoder writes such."""
-    nothing = [np.zeros(channels, np.int64) for _ in range(4)]
-    return _code_facts(Facts(*nothing, [np.zeros(0, np.int32)] * channels), channels, depth, None, reader)
+    zeros = np.zeros(channels, np.int64)
+    nothing = Facts(zeros, zeros, zeros, zeros, [np.zeros(0, np.int32)] * channels)
+    return _code_facts(nothing, channels, depth, None, reader)
 
 
 def _code_facts(facts: Facts, channels: int, depth: int, encoder: Encoder | None, reader: BitReader) -> Facts:

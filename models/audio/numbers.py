@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 # Samples are scaled by a power of two, the unit, so that the largest of a block lies within 2**15.
 SCALED_BITS = 15
-# What a solver with discount d adds to the diagonal: REGULAR * (1 - d) of a sample's unit squared, at least REGULAR_MIN.
+# A solver with discount d adds REGULAR * (1 - d) units squared to the diagonal, at least REGULAR_MIN.
 REGULAR, REGULAR_MIN = 50.0, 0.001
 # The final predictions: discounts of their solvers.
 FINAL_DISCOUNTS = (0.997, 0.99)

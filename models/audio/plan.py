@@ -42,22 +42,26 @@ class Strength(NamedTuple):
 
 
 _SHORT = (Filter(32, 0.08), Filter(16, 0.08))
+_LONG = (Filter(1024, 0.05), Filter(512, 0.05), Filter(256, 0.06), Filter(64, 0.08), Filter(16, 0.12))
 STRENGTHS = (
     Strength((Solver(16, 8, 0.998, 16),), _SHORT[1:]),
     Strength((Solver(16, 8, 0.9995, 16), Solver(8, 8, 0.99, 16)), (Filter(256, 0.06), *_SHORT)),
     Strength(
-        (Solver(24, 8, 0.9995, 8), Solver(20, 12, 0.998, 8), Solver(16, 8, 0.995, 8), Solver(8, 8, 0.98, 8)),
-        (Filter(1024, 0.05), Filter(256, 0.06), *_SHORT),
+        (
+            Solver(48, 0, 0.9998, 8), Solver(24, 8, 0.9995, 8), Solver(20, 12, 0.998, 8), Solver(16, 8, 0.99, 8),
+            Solver(8, 8, 0.96, 8),
+        ),
+        _LONG,
     ),
     Strength(
         (
-            Solver(24, 8, 0.9995, 2), Solver(32, 16, 0.9998, 4), Solver(24, 8, 0.999, 2), Solver(20, 12, 0.998, 2),
-            Solver(16, 8, 0.995, 1), Solver(8, 8, 0.98, 1),
+            Solver(48, 0, 0.9998, 4), Solver(24, 8, 0.9995, 4), Solver(20, 12, 0.998, 4), Solver(16, 8, 0.994, 2),
+            Solver(16, 8, 0.98, 2), Solver(8, 4, 0.95, 1), Solver(32, 32, 0.9999, 8),
         ),
-        (Filter(1024, 0.05), Filter(256, 0.06), *_SHORT),
+        _LONG,
     ),
 )  # fmt: skip
-MOST_FEATURES = 64
+MOST_FEATURES = 64  # of a solver
 _OF_EFFORT = (0, 0, 0, 1, 1, 2, 2, 2, 3, 3)
 
 

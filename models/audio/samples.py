@@ -28,8 +28,9 @@ from lmzip.models.ensemble.jit import i64, inline, kernel
 
 @kernel
 def code(setup, state, moment, tables, values, start, bits, probabilities, reader):
-    """Encode values (frames, channels) int64, frames `start` and on of the block, or decode them where there is a reader.
+    """Encode values (frames, channels) int64, or decode them where there is a reader.
 
+    start: the first frame's number in the block.
     Returns the number of decisions: their bits and probabilities are written to bits and probabilities. It is -1
     where the code is impossible.
     """

@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
 from lmzip.models.audio.plan import SoundPlan
 from lmzip.models.audio.sound import encode_samples
@@ -19,12 +20,13 @@ class _Digest:
     def __init__(self) -> None:
         self.hash = xxhash.xxh3_64()
 
-    def encode_bits(self, bits: np.ndarray, probabilities: np.ndarray) -> None:
+    def encode_bits(self, bits: NDArray[np.uint8], probabilities: NDArray[np.uint16]) -> None:
+        """Hash decisions."""
         self.hash.update(bits.tobytes() + probabilities.astype("<u2").tobytes())
 
 
 def reference_digest() -> str:
-    """Return the hash of the decisions of fixed sounds: a swinging stereo signal with noise, loud bursts and silence."""
+    """Return the hash of the decisions of fixed sounds: two swinging channels with noise, a burst and silence."""
     noise = (np.random.PCG64(20261125).random_raw(4000) >> np.uint64(48)).astype(np.int64).reshape(-1, 2) - 32768
     swing, last = np.zeros((2000, 2), np.int64), np.zeros((2, 2), np.int64)
     for t in range(2000):
