@@ -47,10 +47,10 @@ def _copy(image, y, x, from_y, from_x):
 @inline
 def _same(image, y, x, from_y, from_x):
     """Say whether two pixels are equal."""
+    same = True
     for c in range(image.shape[2]):
-        if image[y, x, c] != image[from_y, from_x, c]:
-            return False
-    return True
+        same &= image[y, x, c] == image[from_y, from_x, c]
+    return same
 
 
 @kernel
@@ -70,7 +70,19 @@ def _repeat_contexts(plane, learnt, cursor, image, y, x):
         facts[MATCH] = learnt.index[i64(wide & u32(len(learnt.index) - 1))]
         facts[LENGTH] = 0
     pattern = i64(0)
-    for same in (w == n, w == nw, w == ww, n == ne, n == nw, n == nn, ne == nee, nw == nww, ww == www, n == nne, nn == nnn):
+    for same in (
+        w == n,
+        w == nw,
+        w == ww,
+        n == ne,
+        n == nw,
+        n == nn,
+        ne == nee,
+        nw == nww,
+        ww == www,
+        n == nne,
+        nn == nnn,
+    ):
         pattern = pattern * 2 + same
     facts[PATTERN] = pattern
     match = u32(0)
@@ -167,7 +179,7 @@ def set_direct_contexts(plane, cursor, y, x, c, level, centre):
     """Hash the contexts of a sample that is spelled directly."""
     here, north = plane.rows[y % ROWS], plane.rows[(y - 1) % ROWS]
     at = PAD + x
-    w, n, nw, ne = i64(here[c, at - 1]), i64(north[c, at]), i64(north[c, at - 1]), i64(north[c, at + 1])
+    w, n, nw = i64(here[c, at - 1]), i64(north[c, at]), i64(north[c, at - 1])
     colours, above = plane.colours[y % ROWS], plane.colours[(y - 1) % ROWS]
     known, same_w, same_n = u32(0), i64(1), i64(1)
     for i in range(c):
