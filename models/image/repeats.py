@@ -101,6 +101,10 @@ def _repeat_contexts(plane, learnt, cursor, image, y, x):
     h[9] = combine(combine(combine(n, nn), nnn), w)
     h[10] = combine(combine(x, n), w)
     h[11] = combine(pattern, combine(w, min(facts[RUN], 3)))
+    h[12] = combine(combine(combine(w, n), combine(ne, nee)), ww)
+    h[13] = combine(combine(n, ne), nn)
+    h[14] = combine(combine(w, nw), ww)
+    h[15] = combine(combine(widest, nww), combine(nnn, here[at - 4]))
     return match
 
 
@@ -201,6 +205,10 @@ def set_direct_contexts(plane, cursor, y, x, c, level, centre):
     before = i64(here[c - 1, at]) - i64(here[c - 1, at - 1]) if c > 0 else i64(0)
     h[10] = combine(combine(w + before, same), n - w)
     h[11] = combine(same, c)
+    h[12] = combine(combine(colours[at - 1], above[at]), known)
+    h[13] = combine(combine(w, centre), combine(level >> 3, same))
+    h[14] = combine(combine(colours[at - 1], above[at - 1]), known)
+    h[15] = combine(combine(facts[PATTERN], same), n)
     for i in range(COUNTERS):
         h[i] = combine(combine(h[i], c), 200 + i)
     channel = min(c, 7)

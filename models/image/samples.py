@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel
+from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, u32
 from lmzip.models.image.decisions import CHANNEL, COUNT, PLACE_A, PLACE_B, PLACE_C, RATE, SIGNS
 from lmzip.models.image.repeats import code_repeat, learn_repeat, set_direct_contexts
 from lmzip.models.image.spelling import spell, spell_directly
@@ -139,6 +139,15 @@ def set_contexts(plane, cursor, fixed, y, x, c, level, centre):
     else:
         h[10] = combine(combine(w - nw, ne - n), w - centre)
     h[11] = combine(combine(combine(phase, r1), rw), level >> 3)
+    known = colour = u32(0)
+    for i in range(c):
+        known = combine(known, here[i, at])
+    for i in range(plane.rows.shape[1]):
+        colour = combine(colour, here[i, at - 1])
+    h[12] = combine(combine(known, centre), level >> 3)
+    h[13] = combine(combine(known, colour), centre)
+    h[14] = combine(combine(w, n), centre)
+    h[15] = combine(combine(combine(i64(here[c, at - 2]) - w, nw - w), ne - n), combine(w - centre, n - centre))
     for i in range(COUNTERS):
         h[i] = combine(combine(h[i], c), i)
     facts = cursor.facts
