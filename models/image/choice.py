@@ -13,7 +13,7 @@ from lmzip.models.image.samples import DIRECT, NATURAL
 
 _SHARE = 0.9  # of pixels that a lattice must give exactly
 _SELDOM, _OFTEN = 0.02, 0.6  # shares of repeated pixels between which both modes are tried
-_ROWS, _COLUMNS = 64, 256  # of the piece
+_STRIPS, _ROWS, _COLUMNS = 4, 16, 256  # of the piece
 
 
 class _Counter:
@@ -34,12 +34,14 @@ def choose_plan(pixels: Pixels, depth: int, effort: int, palette: bool) -> Image
     effort: 1 to 9. palette: values are the numbers of colours, so that their differences mean little.
     """
     channels = pixels.shape[2]
-    plain = ImagePlan(0, 0, 0, int(channels >= 3), 0, NATURAL, effort)
+    plain = on_lattice = ImagePlan(0, 0, 0, int(channels >= 3), 0, NATURAL, effort)
     if channels == 3 and depth == 8:
-        plain = _on_lattice(pixels, plain)
+        on_lattice = _on_lattice(pixels, plain)
     repeats = _repeats(pixels)
     modes = [NATURAL] if repeats < _SELDOM else [DIRECT] if repeats > _OFTEN or palette else [NATURAL, DIRECT]
-    plans = [plain._replace(mode=mode) for mode in modes]
+    if on_lattice.lattice and repeats < _SELDOM:
+        return on_lattice
+    plans = [base._replace(mode=mode) for base in dict.fromkeys((plain, on_lattice)) for mode in modes]
     colours = 0 if palette else _count_colours(pixels)
     if colours:
         plans += [ImagePlan(0, 0, colours, 0, 0, mode, effort) for mode in modes]
@@ -80,15 +82,28 @@ def _count_colours(pixels: Pixels) -> int:
 
 
 def _cost(pixels: Pixels, depth: int, plan: ImagePlan) -> float:
-    """Return the bits that a plan would take, found by coding a piece from the middle."""
+    """Return the bits that a plan would take, found by coding a piece."""
     height, width, channels = pixels.shape
-    top, left = max(height - _ROWS, 0) // 2, max(width - _COLUMNS, 0) // 2
-    piece = np.ascontiguousarray(pixels[top : top + _ROWS, left : left + _COLUMNS])
+    piece = _piece(pixels)
     counter, listing = _Counter(), 0.0
     if plan.colours:
         listed, numbers = list_colours(pixels)
         listing = float(len(listed) * channels * depth) * 0.7
-        piece = np.ascontiguousarray(numbers[top : top + _ROWS, left : left + _COLUMNS])
+        piece = _piece(numbers)
         depth, plan = max((plan.colours - 1).bit_length(), 1), plan._replace(colours=0)
     encode_pixels(piece, depth, plan, counter)
     return listing + counter.bits * (height * width / (piece.shape[0] * piece.shape[1]))
+
+
+def _piece(pixels: Pixels) -> Pixels:
+    """Return strips of pixels from all over, one below the other; the whole where it is small."""
+    height, width = pixels.shape[:2]
+    if height <= _STRIPS * _ROWS:
+        left = max(width - _COLUMNS, 0) // 2
+        return np.ascontiguousarray(pixels[:, left : left + _COLUMNS])
+    strips = []
+    for i in range(_STRIPS):
+        top = (2 * i + 1) * height // (2 * _STRIPS) - _ROWS // 2
+        left = max(width - _COLUMNS, 0) * (2 * (i * 5 % _STRIPS) + 1) // (2 * _STRIPS)
+        strips.append(pixels[top : top + _ROWS, left : left + _COLUMNS])
+    return np.concatenate(strips)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,11 +17,19 @@ from lmzip.models.image.spelling import MOST_DECISIONS
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 
 _NEAR = [(1, 0), (1, -1), (1, 1), (0, -2), (2, 0), (2, 1), (2, -1), (1, -2), (1, 2), (0, -3), (3, 0)]  # up, right
-_CODED = [(0, 0), (1, 0), (1, -1), (1, 1), (0, -2), (2, 0)]  # of channels coded before
+_CODED = [(0, 0), (1, 0), (1, -1), (1, 1), (0, -2), (2, 0), (0, -3), (2, 1)]  # of channels coded before
 _LATER = [(1, 0), (1, -1), (1, 1)]  # of channels coded after
-_COUNTS = ((11, 6, 3), (5, 4, 0), (7, 4, 1))  # how many of these each of the least squares has
-_KEEPS = (0.9985, 0.99, 0.9997)  # what they keep of older samples
-_EVERY = (4, 2, 8)  # samples, after which they are solved
+_KEEPS = (0.9985, 0.99, 0.9998)  # what least squares keep of older samples
+_NONE = (0, 0, 0)
+# By effort: how many of these neighbours each of the least squares has, and after how many samples they are solved.
+_FAST = ((_NONE, (5, 4, 0), _NONE), (8, 8, 8))
+_USUAL = (((11, 8, 3), (7, 4, 1), (11, 6, 3)), (4, 2, 8))
+_SLOW = (_USUAL[0], (1, 1, 1))
+
+
+_PIECE = 1 << 14  # samples that are coded in one call
+Decisions = tuple[NDArray[np.uint8], NDArray[np.uint16]]
+Numbers = tuple[tuple[int, int, int], ...]
 
 
 class Coder:
@@ -29,38 +39,48 @@ class Coder:
         """phases: 1 or 4. mode: NATURAL or DIRECT. effort: 1 to 9."""
         height, width, channels = shape
         self._top, self._phases, self._mode = (1 << depth) - 1, phases, mode
-        self._plane = state.make_plane(width, channels, *_neighbours(channels))
+        counts, every = _FAST if effort <= 3 else _USUAL if effort < 9 else _SLOW
+        self._plane = state.make_plane(width, channels, *_neighbours(channels, counts))
         bits = min(max((height * width * channels).bit_length() + 2, 14), 22)
-        self._learnt = state.make_learnt(channels, phases, bits, depth)
+        self._learnt = state.make_learnt(channels, phases, bits)
         self._cursor, self._fixed = state.make_cursor(), state.make_fixed()
         self._cursor.facts[LIMIT], self._cursor.facts[MATCH] = 250, -1
-        most = width * channels * MOST_DECISIONS
+        self._pixels = max(_PIECE // channels, 1)
+        most = min(self._pixels, width) * channels * MOST_DECISIONS
         self._bits, self._probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
-        self._keeps, self._every = np.array(_KEEPS), np.array(_EVERY, np.int64)
+        self._keeps, self._every = np.array(_KEEPS), np.array(every, np.int64)
 
-    def row(
-        self, image: Pixels, y: int, reader: BitReader = NO_BITS
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
-        """Code a row of an image (height, width, channels), written where there is a reader: return decisions and probabilities."""
-        count = code_row(
-            self._plane, self._learnt, self._cursor, self._fixed, image, y, self._top, self._phases, self._mode, self._keeps,
-            self._every, self._bits, self._probabilities, reader,
-        )  # fmt: skip
-        if count < 0:
-            raise CoderError("coded data does not fit the probabilities")
-        return self._bits[:count], self._probabilities[:count]
+    def row(self, image: Pixels, y: int, reader: BitReader = NO_BITS) -> Iterator[Decisions]:
+        """Code a row of an image (height, width, channels), which is written where there is a reader.
+
+        Yields bits and probabilities of pieces of the row; they are overwritten by the next piece.
+        """
+        width = image.shape[1]
+        for first in range(0, width, self._pixels):
+            count = code_row(
+                self._plane, self._learnt, self._cursor, self._fixed, image, y, first,
+                min(first + self._pixels, width), self._top, self._phases, self._mode, self._keeps, self._every,
+                self._bits, self._probabilities, reader,
+            )  # fmt: skip
+            if count < 0:
+                raise CoderError("coded data does not fit the probabilities")
+            yield self._bits[:count], self._probabilities[:count]
 
 
-def _neighbours(channels: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _neighbours(
+    channels: int, numbers: tuple[tuple[int, int, int], ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the inputs of least squares: places (channels, SQUARES, NEIGHBOURS, 3) and their numbers."""
     places = np.zeros((channels, state.SQUARES, state.NEIGHBOURS, 3), np.int64)
     counts = np.zeros((channels, state.SQUARES), np.int64)
     for c in range(channels):
-        for s, (near, coded, later) in enumerate(_COUNTS):
+        for s, (near, coded, later) in enumerate(numbers):
             chosen = [(c, *place) for place in _NEAR[:near]]
             for other in range(max(0, c - 2), c):
                 chosen += [(other, *place) for place in _CODED[:coded]]
             for other in range(c + 1, min(channels, c + 3)):
                 chosen += [(other, *place) for place in _LATER[:later]]
-            places[c, s, : len(chosen)], counts[c, s] = chosen, len(chosen)
+            chosen = chosen[: state.NEIGHBOURS]
+            counts[c, s] = len(chosen)
+            places[c, s, : len(chosen)] = np.array(chosen, np.int64).reshape(-1, 3)
     return places, counts

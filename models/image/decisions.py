@@ -14,7 +14,7 @@ from lmzip.models.image.tables import STEPS as FINE
 TINY = 1e-7  # share of a distribution that is spread over both sides of every decision
 BIAS = EXPERTS
 FIRST_COUNTER = EXPERTS + 1
-FINAL_RATE = 4
+FINAL_RATE = 12
 # Facts of the cursor.
 COUNT, CHANNEL, PLACE_A, PLACE_B, PLACE_C, RATE, LIMIT = 0, 1, 2, 3, 4, 5, 6
 SIGNS, MATCH, LENGTH, RUN, PATTERN = 7, 8, 9, 10, 11
@@ -74,7 +74,8 @@ def learn_counters(cursor, learnt, fixed, bit):
 def decide(cursor, learnt, fixed, node, key, bit, bits, probabilities, reader):
     """Code a decision whose experts have spoken: return its bit, or -1 where the code is impossible.
 
-    node: its kind. key: the same, and more of it. bit: what an encoder codes; a decoder, which has a reader, does not look at it.
+    node: its kind. key: the same, and more of it. bit: what an encoder codes; a decoder, which has a reader, does not
+    look at it.
     """
     mixed, rows, facts = cursor.mixed, cursor.rows, cursor.facts
     channel = facts[CHANNEL]

@@ -36,10 +36,11 @@ def encode_pixels(
     if pixels.dtype != _dtype(depth) or pixels.max() >> depth:
         raise ValueError(f"pixels of {pixels.dtype} do not fit {depth} bits")
     pictures = _take_apart(pixels, plan)
-    for picture, (shape, bits, phases, mode) in zip(pictures, _parts(pixels.shape, depth, plan), strict=True):
-        coder = Coder(shape, bits, phases, mode, plan.effort)
+    for picture, (shape, picture_depth, phases, mode) in zip(pictures, _parts(pixels.shape, depth, plan), strict=True):
+        coder = Coder(shape, picture_depth, phases, mode, plan.effort)
         for y in range(shape[0]):
-            encoder.encode_bits(*coder.row(picture, y))
+            for bits, probabilities in coder.row(picture, y):
+                encoder.encode_bits(bits, probabilities)
             if progress and shape[0] == pixels.shape[0]:
                 progress((y + 1) * shape[1])
 
@@ -57,7 +58,8 @@ def decode_pixels(
         picture = np.zeros(size, _dtype(bits))
         coder = Coder(size, bits, phases, mode, plan.effort)
         for y in range(size[0]):
-            coder.row(picture, y, reader)
+            for _ in coder.row(picture, y, reader):
+                pass
             if progress and size[0] == shape[0]:
                 progress((y + 1) * size[1])
         pictures.append(picture)

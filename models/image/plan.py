@@ -8,6 +8,7 @@ from lmzip.models.image import lattice
 
 _LARGEST = 1 << 28  # samples
 _MOST_CHANNELS = 64
+_WIDEST = 1 << 20  # samples of a row, of which some 150 bytes each are kept
 MOST_COLOURS = 256  # that are listed
 
 
@@ -30,6 +31,8 @@ def check_plan(plan: ImagePlan, shape: tuple[int, int, int], depth: int) -> None
         raise ValueError(f"no picture has the shape {shape} and {depth} bits")
     if height * width * channels > _LARGEST:
         raise ValueError(f"a picture of more than {_LARGEST:,} samples")
+    if width * channels > _WIDEST:
+        raise ValueError(f"a row of more than {_WIDEST:,} samples")
     limits = (lattice.KINDS - 1, 1, MOST_COLOURS, 1, 1, 1, 9)
     if len(plan) != len(limits) or any(not 0 <= field <= limit for field, limit in zip(plan, limits, strict=True)):
         raise ValueError(f"not a plan: {tuple(plan)}")

@@ -47,10 +47,10 @@ def _copy(image, y, x, from_y, from_x):
 @inline
 def _same(image, y, x, from_y, from_x):
     """Say whether two pixels are equal."""
+    same = True
     for c in range(image.shape[2]):
-        if image[y, x, c] != image[from_y, from_x, c]:
-            return False
-    return True
+        same &= image[y, x, c] == image[from_y, from_x, c]
+    return same
 
 
 @kernel
@@ -70,7 +70,19 @@ def _repeat_contexts(plane, learnt, cursor, image, y, x):
         facts[MATCH] = learnt.index[i64(wide & u32(len(learnt.index) - 1))]
         facts[LENGTH] = 0
     pattern = i64(0)
-    for same in (w == n, w == nw, w == ww, n == ne, n == nw, n == nn, ne == nee, nw == nww, ww == www, n == nne, nn == nnn):
+    for same in (
+        w == n,
+        w == nw,
+        w == ww,
+        n == ne,
+        n == nw,
+        n == nn,
+        ne == nee,
+        nw == nww,
+        ww == www,
+        n == nne,
+        nn == nnn,
+    ):
         pattern = pattern * 2 + same
     facts[PATTERN] = pattern
     match = u32(0)
@@ -89,6 +101,10 @@ def _repeat_contexts(plane, learnt, cursor, image, y, x):
     h[9] = combine(combine(combine(n, nn), nnn), w)
     h[10] = combine(combine(x, n), w)
     h[11] = combine(pattern, combine(w, min(facts[RUN], 3)))
+    h[12] = combine(combine(combine(w, n), combine(ne, nee)), ww)
+    h[13] = combine(combine(n, ne), nn)
+    h[14] = combine(combine(w, nw), ww)
+    h[15] = combine(combine(widest, nww), combine(nnn, here[at - 4]))
     return match
 
 
@@ -167,7 +183,7 @@ def set_direct_contexts(plane, cursor, y, x, c, level, centre):
     """Hash the contexts of a sample that is spelled directly."""
     here, north = plane.rows[y % ROWS], plane.rows[(y - 1) % ROWS]
     at = PAD + x
-    w, n, nw, ne = i64(here[c, at - 1]), i64(north[c, at]), i64(north[c, at - 1]), i64(north[c, at + 1])
+    w, n, nw = i64(here[c, at - 1]), i64(north[c, at]), i64(north[c, at - 1])
     colours, above = plane.colours[y % ROWS], plane.colours[(y - 1) % ROWS]
     known, same_w, same_n = u32(0), i64(1), i64(1)
     for i in range(c):
@@ -189,6 +205,10 @@ def set_direct_contexts(plane, cursor, y, x, c, level, centre):
     before = i64(here[c - 1, at]) - i64(here[c - 1, at - 1]) if c > 0 else i64(0)
     h[10] = combine(combine(w + before, same), n - w)
     h[11] = combine(same, c)
+    h[12] = combine(combine(colours[at - 1], above[at]), known)
+    h[13] = combine(combine(w, centre), combine(level >> 3, same))
+    h[14] = combine(combine(colours[at - 1], above[at - 1]), known)
+    h[15] = combine(combine(facts[PATTERN], same), n)
     for i in range(COUNTERS):
         h[i] = combine(combine(h[i], c), 200 + i)
     channel = min(c, 7)

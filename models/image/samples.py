@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel
+from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, u32
 from lmzip.models.image.decisions import CHANNEL, COUNT, PLACE_A, PLACE_B, PLACE_C, RATE, SIGNS
 from lmzip.models.image.repeats import code_repeat, learn_repeat, set_direct_contexts
 from lmzip.models.image.spelling import spell, spell_directly
@@ -12,7 +12,7 @@ from lmzip.models.image.tables import STEPS
 
 LAST = PREDICTIONS - 1
 NATURAL, DIRECT = 0, 1  # modes
-RATE_LAST, RATE_FIRST, RATE_FALL = 20, 120, 8192
+RATE_LAST, RATE_FIRST, RATE_FALL = 40, 200, 8192
 SPREAD = 256.0 * 1.386 * STEPS  # of a logistic distribution: its mean error is 2 ln 2 of its scale
 
 
@@ -67,7 +67,7 @@ def guess(plane, learnt, cursor, fixed, y, x, c, phase):
     recent, before = plane.errors[y & 1, c], plane.errors[(y - 1) & 1, c]
     total, mass = i64(0), i64(0)
     for k in range(LAST):
-        e = _nearby(recent[k], before[k], at)
+        e = min(_nearby(recent[k], before[k], at), 1 << 20)
         weight = (i64(1) << 44) // (e * e * e // 64 + 256) + 1
         total += weight * p[k]
         mass += weight
@@ -139,6 +139,15 @@ def set_contexts(plane, cursor, fixed, y, x, c, level, centre):
     else:
         h[10] = combine(combine(w - nw, ne - n), w - centre)
     h[11] = combine(combine(combine(phase, r1), rw), level >> 3)
+    known = colour = u32(0)
+    for i in range(c):
+        known = combine(known, here[i, at])
+    for i in range(plane.rows.shape[1]):
+        colour = combine(colour, here[i, at - 1])
+    h[12] = combine(combine(known, centre), level >> 3)
+    h[13] = combine(combine(known, colour), centre)
+    h[14] = combine(combine(w, n), centre)
+    h[15] = combine(combine(combine(i64(here[c, at - 2]) - w, nw - w), ne - n), combine(w - centre, n - centre))
     for i in range(COUNTERS):
         h[i] = combine(combine(h[i], c), i)
     facts = cursor.facts
@@ -180,16 +189,18 @@ def remember(plane, learnt, cursor, fixed, y, x, c, phase, level, value, keeps, 
 
 
 @kernel
-def code_row(plane, learnt, cursor, fixed, image, y, top, phases, mode, keeps, every, bits, probabilities, reader):
-    """Code a row of an image (height, width, channels): read by an encoder, written by a decoder.
+def code_row(
+    plane, learnt, cursor, fixed, image, y, first, last, top, phases, mode, keeps, every, bits, probabilities, reader
+):
+    """Code pixels first .. last - 1 of a row of an image (height, width, channels), which a decoder writes.
 
     Returns the number of decisions, or -1 where the code is impossible.
     """
     _, width, channels = image.shape
-    here = plane.rows[y % ROWS]
     cursor.facts[COUNT] = 0
-    _begin_row(plane, y, width, channels)
-    for x in range(width):
+    if first == 0:
+        _begin_row(plane, y, width, channels)
+    for x in range(first, last):
         done = y * width + x
         cursor.facts[RATE] = RATE_LAST + (RATE_FIRST - RATE_LAST) * RATE_FALL // (RATE_FALL + done)
         phase = ((y & 1) * 2 + (x & 1)) if phases == 4 else 0
@@ -216,11 +227,8 @@ def code_row(plane, learnt, cursor, fixed, image, y, top, phases, mode, keeps, e
                 _repeat_sample(plane, y, x, c, value)
         if mode == DIRECT:
             learn_repeat(plane, learnt, cursor, image, y, x)
-    for c in range(channels):
-        for x in range(PAD):
-            here[c, PAD + width + x] = here[c, PAD + width - 1]
-    for x in range(PAD):
-        plane.colours[y % ROWS, PAD + width + x] = plane.colours[y % ROWS, PAD + width - 1]
+    if last == width:
+        _end_row(plane, y, width, channels)
     return cursor.facts[COUNT]
 
 
@@ -234,6 +242,16 @@ def _begin_row(plane, y, width, channels):
             here[c, PAD + width + x] = 0
     for x in range(PAD):
         plane.colours[y % ROWS, x] = plane.colours[(y - 1) % ROWS, PAD]
+
+
+@inline
+def _end_row(plane, y, width, channels):
+    """Fill what lies behind a row."""
+    here, colours = plane.rows[y % ROWS], plane.colours[y % ROWS]
+    for x in range(PAD):
+        for c in range(channels):
+            here[c, PAD + width + x] = here[c, PAD + width - 1]
+        colours[PAD + width + x] = colours[PAD + width - 1]
 
 
 @inline

@@ -83,9 +83,7 @@ def spell(cursor, learnt, fixed, value, centre, k, narrow, top, bits, probabilit
                 expert_input(cursor, fixed, e, m - low[e], high[e] - m)
             else:
                 expert_input(cursor, fixed, e, high[e] - m, m - low[e])
-        bit = decide(
-            cursor, learnt, fixed, key & 127, key, i64(distance >= split), bits, probabilities, reader
-        )
+        bit = decide(cursor, learnt, fixed, key & 127, key, i64(distance >= split), bits, probabilities, reader)
         if bit < 0:
             return i64(-1)
         if bit:
@@ -120,7 +118,9 @@ def spell_directly(cursor, learnt, fixed, value, top, bits, probabilities, reade
             middle[e] = share_below(cursor, fixed, e, known + half)
             expert_input(cursor, fixed, e, middle[e] - low[e], high[e] - middle[e])
         key = (known + half) << 1 | 1
-        bit = decide(cursor, learnt, fixed, DIRECT_BITS + place, key, i64(value & half != 0), bits, probabilities, reader)
+        bit = decide(
+            cursor, learnt, fixed, DIRECT_BITS + place, key, i64(value & half != 0), bits, probabilities, reader
+        )
         if bit < 0:
             return i64(-1)
         for e in range(EXPERTS):

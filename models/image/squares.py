@@ -1,8 +1,8 @@
 """Least squares that learn as they go: a sample is predicted from its neighbours, weights fit what came before.
 
 Float steps here are exact on every machine: each is one IEEE operation on one element, in the order written; loops run
-over the elements of rows and add nothing up within a row. The prediction is a sum of integers. Inputs are at most
-2^17 in size and the covariances forget, so nothing overflows, and a pivot is at least RIDGE, so nothing divides by zero.
+over the elements of rows or columns, and the prediction is a sum of integers. Inputs are at most 2^17 in size and the
+covariances forget, so they stay finite. What elimination makes of nearly singular ones may not: such weights become 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from lmzip.models.ensemble.jit import i64, inline, kernel
 
 RIDGE = 8.0  # added to the diagonal, in squares of sample values
 WEIGHT_BITS = 16  # weights are integers in units of 2^-16
-WEIGHT_MAX = 1 << 20
+WEIGHT_MAX = float(1 << 20)
 PRECISION = 4  # predictions are in units of 2^-4
 
 
@@ -49,7 +49,7 @@ def solve(covariance, work, weights, solution, n):
         work[i, i] = work[i, i] + RIDGE
     for k in range(n):
         top = work[k]
-        pivot = max(top[k], RIDGE)
+        pivot = top[k] if top[k] > RIDGE else RIDGE
         top[k] = pivot
         for i in range(k + 1, n):
             factor = top[i] / pivot
@@ -64,5 +64,5 @@ def solve(covariance, work, weights, solution, n):
         for i in range(k):
             solution[i] = solution[i] - work[i, k] * value
     for k in range(n):
-        scaled = solution[k] * 65536.0
-        weights[k] = int(min(max(scaled, -1048576.0), 1048576.0))
+        scaled = solution[k] * float(1 << WEIGHT_BITS)
+        weights[k] = int(scaled) if -WEIGHT_MAX < scaled < WEIGHT_MAX else 0

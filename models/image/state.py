@@ -18,7 +18,7 @@ PREDICTIONS = 8  # squares, others, the last one their mean by merit
 EXPERTS = 8  # distributions
 LEVELS = 80  # of local error
 NODES = 128
-COUNTERS = 12  # contexts of adaptive counters
+COUNTERS = 16  # contexts of adaptive counters
 SETS = 4  # of the mixer's weights
 INPUTS = 48
 MAPS = 2
@@ -94,15 +94,15 @@ def make_plane(width: int, channels: int, places: NDArray[np.int64], counts: NDA
     )
 
 
-def make_learnt(channels: int, phases: int, bits: int, depth: int) -> Learnt:
+def make_learnt(channels: int, phases: int, bits: int) -> Learnt:
     """Return what is learnt of nothing."""
     weights = np.zeros((channels, SQUARES, phases, NEIGHBOURS), np.int32)
     levels = np.arange(LEVELS, dtype=np.int64)
     quarter = np.array([1000, 1189, 1414, 1682])
     scales = np.minimum((4 << (levels // 4)) * quarter[levels % 4] * 256 // 1000, 1 << 28)
     mixer = np.zeros((SETS, 4096, INPUTS), np.int32)
-    mixer[:, :, :EXPERTS] = 9000
-    mixer[:, :, EXPERTS + 1 : EXPERTS + 1 + COUNTERS] = 5000
+    mixer[:, :, :EXPERTS] = 7000
+    mixer[:, :, EXPERTS + 1 : EXPERTS + 1 + COUNTERS] = 3000
     squash = numbers.squash_table()
     support = squash[np.arange(33) * (2 * numbers.LOGIT_MAX) // 32]
     return Learnt(
