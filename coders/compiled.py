@@ -29,6 +29,14 @@ def _cache_folder() -> str:
     return str(Path(_settings.CACHE_DIR or user_cache_dir("lmzip")) / digest[:16])
 
 
+COMPILING = "compiling for this machine; once after an installation, half a minute"
+
+
+def compiles_now(folder: str) -> bool:
+    """Return whether the kernels of a folder of the sources were never compiled for this user."""
+    return not _settings.DISABLE_JIT and not any(Path(_cache_folder()).glob(f"{folder}_*/*.nbi"))
+
+
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles a function, without the GIL and with the division of numpy, and keeps it."""
 

@@ -41,6 +41,15 @@ def shipped_folder(model_id: str) -> Path:
     return Path(str(importlib.resources.files("lmzip.models"))) / SHIPPED[model_id].folder
 
 
+def announce(kernels: str, notify: Callable[[str], None] | None) -> None:
+    """Tell that the kernels of a folder of `models/` will be compiled, if they will."""
+    if notify is not None:
+        from lmzip.coders.compiled import COMPILING, compiles_now  # numba takes its time to import
+
+        if compiles_now(kernels):
+            notify(COMPILING)
+
+
 def load_model(
     source: str | Path | None = None,
     *,

@@ -135,8 +135,8 @@ def as_json(name: str, size: int, frames: list[ListedFrame]) -> dict[str, Any]:
         offset, size, content_size, level, block_size, sha256 (of the content), models, blocks.
     models: a list of id, sha256, profile. blocks: a list of
         offset, size (in the file), start, content_size (in the content of all frames),
-        method (`stored`, `zstd`, `lzma`, `model`, `ensemble`, `adaptive`, `rank`, `image`, `audio`), and, null where a method has none:
-        model (its id), symbols, windows, coder (`range`, `rans`; of `rank`: `zstd`, `lzma`).
+        method (`stored`, `zstd`, `lzma`, `model`, `ensemble`, `adaptive`, `rank`, `image`, `audio`), and, null where
+        a method has none: model (its id), symbols, windows, coder (`range`, `rans`; of `rank`: `zstd`, `lzma`).
     Where the file cannot be listed: file, error (a message), exit_code. Keys may be added, none will go.
     """
     content = sum(frame.content_size for frame in frames)

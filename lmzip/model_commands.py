@@ -104,11 +104,11 @@ def self_tests() -> dict[str, bool]:
     """Return for every backend that this machine has whether it computes exactly."""
     import torch
 
-    from lmzip.models.exact import kernels
+    from lmzip.coders.compiled import COMPILING, compiles_now
     from lmzip.models.exact.backends import BACKENDS, TRIALS, is_trusted
 
-    if kernels.compiles_now():
-        say("lmzip: compiling for this machine; once after an installation, half a minute")
+    if compiles_now("exact"):
+        say(f"lmzip: {COMPILING}")
     names = [name for name in BACKENDS if name != "cuda" or torch.cuda.is_available()]
     return {name: all(is_trusted(name, kind) for kind in TRIALS) for name in names}
 

@@ -22,6 +22,8 @@ Buffer = bytes | bytearray | memoryview
 Progress = Callable[[int], None]
 SNIFF_SIZE = 1 << 16  # bytes that tell what a file is
 MEDIA_BLOCK_SIZE = 1 << 24
+# Folders of kernels that blocks without a model definition need.
+KERNELS = {container.ADAPTIVE: "ensemble", container.IMAGE: "image", container.AUDIO: "audio"}
 
 
 class LMZCompressor:
@@ -131,11 +133,14 @@ class LMZCompressor:
         coded = None
         if taken is not None:
             assert self._layout is not None
+            library.announce(taken.kind, self._loading["notify"])
             coded = encode_media_block(data, taken, self._layout.whole, self._options, tick)
         if coded is None:
             if self._options.wants_model and self._model is None:
                 self._model = library.load_model(**self._loading)
             model = self._model if self._options.wants_model else None
+            if model is None and self._options.method != "general":
+                library.announce("ensemble", self._loading["notify"])
             coded = encode_block(data, model, done == 0, self._options, tick)
         type_, payload = coded
         out = b""
@@ -251,6 +256,8 @@ class LMZDecompressor:
                 raise LimitError(f"the output would be longer than max_output, {self._max_output:,} bytes")
             done, report = self._done, self._progress
             tick = None if report is None else lambda amount: report(done + int(amount))
+            if header.type in KERNELS:
+                library.announce(KERNELS[header.type], self._loading["notify"])
             data = decode_block(header, payload, self._model, f"block {len(self._records)} at byte {done:,}", tick)
             self._sha256.update(data)
             self._ready += data

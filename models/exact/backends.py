@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from lmzip.models.exact import kernels
+from lmzip.coders.compiled import COMPILING, compiles_now
 from lmzip.models.exact.cpu_engine import CPUEngine
 from lmzip.models.exact.engine import (
     IMPORTED_DIGEST,
@@ -71,8 +71,8 @@ def make_engine(
     """
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
-    if backend in (None, "cpu") and notify is not None and kernels.compiles_now():
-        notify("compiling for this machine; once after an installation, half a minute")
+    if backend in (None, "cpu") and notify is not None and compiles_now("exact"):
+        notify(COMPILING)
     for name in [backend] if backend else ["cpu", "torch"]:
         if is_trusted(name, weights.config.kind):
             return name, without_end(BACKENDS[name](weights))

@@ -18,7 +18,6 @@ from lmzip.models.exact.rows import (
     exponential,
     f32,
     f64,
-    i8,
     i32,
     i64,
     kernel,
@@ -149,11 +148,3 @@ def predict(x, norm, head, out):
         norm_quantise(part, norm, most, q, scale)
         weight_product(q[:n], panels, y[:n])
         frequencies(y, scale, head_scale, out[first : first + n])
-
-
-def compiles_now() -> bool:
-    """Compile the smallest kernel and return whether it was in no cache, so that all others follow."""
-    x = np.empty((1, 1), f32)
-    embed(np.zeros(1, i32), np.zeros((1, 1), i8), np.ones(1, f32), x)
-    stats = getattr(embed, "stats", None)  # absent where numba compiles nothing (NUMBA_DISABLE_JIT)
-    return stats is not None and sum(stats.cache_misses.values()) > 0
