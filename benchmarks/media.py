@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 import text  # the loop and the files of results are the same
 
-from lmzip import baselines, kinds, media
+from lmzip import baselines, kinds, media_peers
 from lmzip.codec import DEFAULT_LEVEL
 from lmzip.errors import ModelError
 
@@ -60,10 +57,10 @@ def main(
             for kind in ("image", "audio"):
                 mine = [(name, path) for name, path in files if _kind(path) == kind]
                 found += len(mine)
-                for peer in media.PEERS[kind]:
+                for peer in media_peers.PEERS[kind]:
                     if peer.missing:
                         click.echo(f"{peer.name}: skipped, it is not installed", err=True)
-                compressors = [*peers, *(peer for peer in media.PEERS[kind] if not peer.missing)]
+                compressors = [*peers, *(peer for peer in media_peers.PEERS[kind] if not peer.missing)]
                 text.run(mine, compressors, out, baselines.environment(info), fresh)
             if not found:
                 raise ValueError(f"{corpus}: no picture and no sound to measure")
@@ -78,7 +75,7 @@ def main(
 
 def _kind(path: Path) -> str | None:
     with path.open("rb") as file:
-        return media.kind_of(file.read(kinds.HEAD_SIZE))
+        return media_peers.kind_of(file.read(kinds.HEAD_SIZE))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 import click
 import tqdm
 
-from lmzip import baselines, media
+from lmzip import baselines, media_peers
 from lmzip.baselines import Compressor, ModelInfo, Report, Result, quotient
 from lmzip.errors import ModelError
 from lmzip.models.base import Model
@@ -334,7 +334,7 @@ def report_command(
     pictures, or all are sounds, so are some of the peers; they give back the pixels or samples only.
     """
     levels = [level for level in LEVELS if flags[f"level_{level}"]] or [DEFAULT_LEVEL]
-    more = media.peers_for(files)
+    more = media_peers.peers_for(files)
     _choose(levels, None, peers, not no_lmzip, more)  # errors before the model is loaded
     model, info = None, None
     if not no_lmzip:

@@ -13,11 +13,11 @@ from PIL import Image
 from test_kinds_png import saved
 from test_kinds_raw import PICTURE, sound
 
-from lmzip import baselines, media
+from lmzip import baselines, media_peers
 from lmzip.baselines import Compressor
 from lmzip.report import report_command
 
-PEERS = [(kind, peer) for kind, peers in media.PEERS.items() for peer in peers if not peer.missing]
+PEERS = [(kind, peer) for kind, peers in media_peers.PEERS.items() for peer in peers if not peer.missing]
 
 
 def file_of(kind: str) -> bytes:
@@ -40,7 +40,7 @@ def test_lost_bits_are_noticed(kind: str, peer: Compressor) -> None:
 
 def test_what_they_cannot_take_is_an_error() -> None:
     for _, peer in PEERS:
-        assert peer is media.AS_IT_IS or baselines.measure(peer, b"text" * 100).error
+        assert peer is media_peers.AS_IT_IS or baselines.measure(peer, b"text" * 100).error
 
 
 def test_a_missing_program_is_skipped_with_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,9 +57,11 @@ def test_peers_go_with_the_kind_of_all_files(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("a.png", "b.wav", "c.txt", "none")]
     for path, data in zip(paths, (file_of("image"), file_of("audio"), b"text"), strict=False):
         path.write_bytes(data)
-    assert media.peers_for([paths[0], paths[3]]) == media.IMAGE_PEERS
-    assert media.peers_for([paths[1]]) == media.AUDIO_PEERS
-    assert media.peers_for(paths[:2]) == media.peers_for(paths[2:]) == media.peers_for(paths[3:]) == ()
+    assert media_peers.peers_for([paths[0], paths[3]]) == media_peers.IMAGE_PEERS
+    assert media_peers.peers_for([paths[1]]) == media_peers.AUDIO_PEERS
+    assert (
+        media_peers.peers_for(paths[:2]) == media_peers.peers_for(paths[2:]) == media_peers.peers_for(paths[3:]) == ()
+    )
 
 
 def test_benchmark_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +81,9 @@ def test_benchmark_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.
         "lmzip_compressor",
         lambda level, model: Compressor("lmzip -6", lambda data: count.append(1) or data[:], bytes),
     )
-    monkeypatch.setattr(media, "PEERS", {"image": media.IMAGE_PEERS[:1], "audio": media.AUDIO_PEERS[:1]})
+    monkeypatch.setattr(
+        media_peers, "PEERS", {"image": media_peers.IMAGE_PEERS[:1], "audio": media_peers.AUDIO_PEERS[:1]}
+    )
     monkeypatch.setattr(baselines, "_ENOUGH_SECONDS", 0.0)
     (tmp_path / "in").mkdir()
     for name, data in (("a.png", file_of("image")), ("b.wav", file_of("audio")), ("c.txt", b"text")):
