@@ -8,8 +8,8 @@ import click
 import text  # the loop and the files of results are the same
 
 from lmzip import baselines, kinds, media_peers
-from lmzip.codec import DEFAULT_LEVEL
 from lmzip.errors import ModelError
+from lmzip.options import DEFAULT_LEVEL
 
 HERE = Path(__file__).resolve().parent
 
