@@ -51,7 +51,7 @@ STRENGTHS = (
     Strength((Solver(16, 8, 0.9995, 16), Solver(8, 8, 0.99, 16)), (Filter(256, 0.06, 0), *_SHORT)),
     Strength(
         (
-            Solver(48, 0, 0.9998, 8), Solver(24, 8, 0.9995, 8), Solver(20, 12, 0.998, 8), Solver(16, 8, 0.99, 8),
+            Solver(48, 0, 0.9998, 16), Solver(24, 8, 0.9995, 16), Solver(20, 12, 0.998, 8), Solver(16, 8, 0.99, 8),
             Solver(8, 8, 0.96, 8),
         ),
         _LONG + _BESIDE,
