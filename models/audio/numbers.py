@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 SCALED_BITS = 15
 # A solver with discount d adds REGULAR * (1 - d) units squared to the diagonal, at least REGULAR_MIN.
 REGULAR, REGULAR_MIN = 50.0, 0.001
-# The final predictions: discounts of their solvers.
+# The final predictions: discounts of their solvers, and what REGULAR is multiplied by.
 FINAL_DISCOUNTS = (0.997, 0.99)
+FINAL_REGULAR = 0.1
 # Mean absolute errors: rates of their running means, first value as a share of the range, least value in samples.
 FAST, SLOW = 1 / 14, 1 / 128
 FIRST_SCALE, SCALE_MIN = 100.0, 0.02

@@ -32,33 +32,36 @@ class Filter(NamedTuple):
 
     taps: int
     pace: float
+    behind: int = -1  # the solver that a cascade begins behind; -1: it goes on with what the last filter leaves
 
 
 class Strength(NamedTuple):
-    """What predicts. The cascade follows the first solver."""
+    """What predicts. A sample's prediction is found from that of the last filter."""
 
     solvers: tuple[Solver, ...]
     filters: tuple[Filter, ...]
 
 
 _SHORT = (Filter(32, 0.08), Filter(16, 0.08))
-_LONG = (Filter(1024, 0.05), Filter(512, 0.05), Filter(256, 0.06), Filter(64, 0.08), Filter(16, 0.12))
+_LONG = (Filter(1024, 0.05, 0), Filter(512, 0.05), Filter(256, 0.06), Filter(64, 0.08), Filter(16, 0.12))
+_LONGER = (*_LONG[:3], Filter(128, 0.06), Filter(64, 0.08), Filter(32, 0.1), Filter(16, 0.12))
+_BESIDE = (Filter(256, 0.06, 1), Filter(64, 0.08), Filter(16, 0.12))
 STRENGTHS = (
-    Strength((Solver(16, 8, 0.998, 16),), _SHORT[1:]),
-    Strength((Solver(16, 8, 0.9995, 16), Solver(8, 8, 0.99, 16)), (Filter(256, 0.06), *_SHORT)),
+    Strength((Solver(16, 8, 0.998, 16),), (Filter(16, 0.08, 0),)),
+    Strength((Solver(16, 8, 0.9995, 16), Solver(8, 8, 0.99, 16)), (Filter(256, 0.06, 0), *_SHORT)),
     Strength(
         (
-            Solver(48, 0, 0.9998, 8), Solver(24, 8, 0.9995, 8), Solver(20, 12, 0.998, 8), Solver(16, 8, 0.99, 8),
+            Solver(48, 0, 0.9998, 16), Solver(24, 8, 0.9995, 16), Solver(20, 12, 0.998, 8), Solver(16, 8, 0.99, 8),
             Solver(8, 8, 0.96, 8),
         ),
-        _LONG,
+        _LONG + _BESIDE,
     ),
     Strength(
         (
             Solver(48, 0, 0.9998, 4), Solver(24, 8, 0.9995, 4), Solver(20, 12, 0.998, 4), Solver(16, 8, 0.994, 2),
             Solver(16, 8, 0.98, 2), Solver(8, 4, 0.95, 1), Solver(32, 32, 0.9999, 8),
         ),
-        _LONG,
+        _LONGER + _BESIDE,
     ),
 )  # fmt: skip
 MOST_FEATURES = 64  # of a solver

@@ -8,6 +8,7 @@ from lmzip.models.audio.least_squares import accumulate, predict_linear, solve
 from lmzip.models.audio.numbers import (
     CDF_STEPS,
     FINAL_DISCOUNTS,
+    FINAL_REGULAR,
     REGULAR,
     REGULAR_MIN,
     SCALE_MIN,
@@ -75,15 +76,18 @@ def _predict(setup, state, moment, tables, c, t):
         prediction = predict_linear(state.weights[c, s, :n], features[:n])
         center[FIRST_SOLVER + s] = min(max(prediction, low), high)
     # Steps are what each prediction lacks of the cascade's, which two more solvers weigh.
-    cascade = center[FIRST_SOLVER]
+    cascade = 0.0
     for j in range(filters):
+        if setup.behind[j] >= 0:
+            cascade = center[FIRST_SOLVER + setup.behind[j]]
         weights, history = _taps(setup, state, c, j)
         moment.outcome[j] = filter_predict(weights, history, t)
-        steps[solvers - 1 + j] = cascade
         cascade += moment.outcome[j]
+        if j < filters - 1:
+            steps[solvers + j] = cascade
     cascade = min(max(cascade, low), high)
-    for s in range(1, solvers):
-        steps[s - 1] = center[FIRST_SOLVER + s]
+    for s in range(solvers):
+        steps[s] = center[FIRST_SOLVER + s]
     for i in range(len(steps)):
         steps[i] -= cascade
     moment.cascade[0] = cascade
@@ -157,10 +161,12 @@ def _learn(setup, state, moment, tables, c, t, value):
     lacking = scaled - moment.cascade[0]
     for f in range(FIRST_SOLVER):
         accumulate(state.final_sums[c, f], moment.steps, lacking, FINAL_DISCOUNTS[f])
-        regular = _regular(setup, FINAL_DISCOUNTS[f])
+        regular = FINAL_REGULAR * _regular(setup, FINAL_DISCOUNTS[f])
         solve(state.final_sums[c, f], moment.scratch, state.final_weights[c, f], regular)
-    left = scaled - moment.center[FIRST_SOLVER] * setup.unit
+    left = 0.0
     for j in range(len(setup.taps)):
+        if setup.behind[j] >= 0:
+            left = scaled - moment.center[FIRST_SOLVER + setup.behind[j]] * setup.unit
         weights, history = _taps(setup, state, c, j)
         error = left - moment.outcome[j]
         state.power[c, j] = filter_learn(weights, history, state.power[c, j], t, left, error, setup.pace[j])

@@ -39,6 +39,7 @@ class Setup(NamedTuple):
     every: NDArray[np.int64]  # (solvers,)
     taps: NDArray[np.int64]  # (filters,)
     pace: NDArray[np.float64]  # (filters,)
+    behind: NDArray[np.int64]  # (filters,) the solver that a cascade begins behind; -1: it goes on
     first_tap: NDArray[np.int64]  # (filters,)
     first_past: NDArray[np.int64]  # (filters,)
 
@@ -101,12 +102,12 @@ def make_setup(facts: Facts, strength: Strength) -> Setup:
     own, beside, discount, every = (np.array(column) for column in zip(*strength.solvers, strict=True))
     if len(facts.partner) == 1:
         own, beside = own + beside, np.zeros_like(beside)
-    taps, pace = (np.array(column) for column in zip(*strength.filters, strict=True))
+    taps, pace, behind = (np.array(column) for column in zip(*strength.filters, strict=True))
     largest = max(abs(int(facts.lowest.min())), abs(int(facts.highest.max())))
     return Setup(
         facts.partner, facts.lowest, facts.highest,
         np.concatenate(facts.used), np.cumsum([0, *(len(used) for used in facts.used)]),
-        2.0 ** (numbers.SCALED_BITS - largest.bit_length()), own, beside, discount, every, taps, pace,
+        2.0 ** (numbers.SCALED_BITS - largest.bit_length()), own, beside, discount, every, taps, pace, behind,
         np.cumsum(taps) - taps, np.cumsum(taps + ROOM) - taps - ROOM,
     )  # fmt: skip
 
