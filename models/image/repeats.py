@@ -105,6 +105,10 @@ def _repeat_contexts(plane, learnt, cursor, image, y, x):
     h[13] = combine(combine(n, ne), nn)
     h[14] = combine(combine(w, nw), ww)
     h[15] = combine(combine(widest, nww), combine(nnn, here[at - 4]))
+    h[16] = combine(combine(w, ne), nn)
+    h[17] = combine(combine(n, nn), min(facts[RUN], 7))
+    h[18] = combine(combine(nw, n), combine(ne, nee))
+    h[19] = combine(combine(w, match), pattern & 7)
     return match
 
 
@@ -209,6 +213,10 @@ def set_direct_contexts(plane, cursor, y, x, c, level, centre):
     h[13] = combine(combine(w, centre), combine(level >> 3, same))
     h[14] = combine(combine(colours[at - 1], above[at - 1]), known)
     h[15] = combine(combine(facts[PATTERN], same), n)
+    h[16] = combine(above[at + 1], known)
+    h[17] = combine(combine(colours[at - 1], above[at + 1]), known)
+    h[18] = combine(plane.colours[(y - 2) % ROWS, at], known)
+    h[19] = combine(combine(w, n), combine(nw, i64(here[c, at - 2])))
     for i in range(COUNTERS):
         h[i] = combine(combine(h[i], c), 200 + i)
     channel = min(c, 7)

@@ -148,6 +148,13 @@ def set_contexts(plane, cursor, fixed, y, x, c, level, centre):
     h[13] = combine(combine(known, colour), centre)
     h[14] = combine(combine(w, n), centre)
     h[15] = combine(combine(combine(i64(here[c, at - 2]) - w, nw - w), ne - n), combine(w - centre, n - centre))
+    h[16] = combine(combine(known, w), centre)
+    colour = u32(0)
+    for i in range(plane.rows.shape[1]):
+        colour = combine(colour, north[i, at])
+    h[17] = combine(combine(known, colour), centre)
+    h[18] = combine(combine(rw, rn), combine(coarse(fixed, i64(before[c, at - 1])), coarse(fixed, i64(before[c, at + 1]))))
+    h[19] = combine(combine((i64(p[0]) >> 1) - 8 * centre, (i64(p[1]) >> 1) - 8 * centre), level >> 3)
     for i in range(COUNTERS):
         h[i] = combine(combine(h[i], c), i)
     facts = cursor.facts

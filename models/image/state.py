@@ -18,9 +18,9 @@ PREDICTIONS = 8  # squares, others, the last one their mean by merit
 EXPERTS = 8  # distributions
 LEVELS = 80  # of local error
 NODES = 128
-COUNTERS = 16  # contexts of adaptive counters
+COUNTERS = 20  # contexts of adaptive counters
 SETS = 4  # of the mixer's weights
-INPUTS = 48
+INPUTS = 64
 MAPS = 2
 
 
