@@ -11,6 +11,7 @@ from lmzip.models.image.decisions import (
     PLACE_A,
     PLACE_B,
     PLACE_C,
+    PLACE_D,
     RUN,
     decide,
 )
@@ -148,6 +149,7 @@ def code_repeat(plane, learnt, cursor, fixed, image, y, x, bits, probabilities, 
         facts[PLACE_A] = 896 + candidate * 24 + agrees * 8 + length // 2
         facts[PLACE_B] = candidate * 512 + (pattern >> 2)
         facts[PLACE_C] = 512 + candidate * 64 + agrees * 16 + min(facts[RUN], 15)
+        facts[PLACE_D] = 3584 + candidate * 64 + (pattern & 7) * 8 + min(facts[RUN], 7)
         bit = decide(
             cursor, learnt, fixed, REPEAT + candidate, (REPEAT + candidate) | agrees << 7 | length << 9,
             i64(_same(image, y, x, from_y, from_x)), bits, probabilities, reader,
@@ -224,3 +226,4 @@ def set_direct_contexts(plane, cursor, y, x, c, level, centre):
     facts[PLACE_A] = channel * 64 + min(level, 63)
     facts[PLACE_B] = 2560 + channel * 64 + same * 16 + min(facts[LENGTH], 3)
     facts[PLACE_C] = channel * 64 + same * 16 + min(level >> 2, 15)
+    facts[PLACE_D] = channel * 512 + (facts[PATTERN] >> 5) * 4 + same - 1

@@ -19,7 +19,7 @@ EXPERTS = 8  # distributions
 LEVELS = 80  # of local error
 NODES = 128
 COUNTERS = 20  # contexts of adaptive counters
-SETS = 4  # of the mixer's weights
+SETS = 5  # of the mixer's weights
 INPUTS = 64
 MAPS = 2
 
