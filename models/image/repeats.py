@@ -68,7 +68,7 @@ def _repeat_contexts(plane, learnt, cursor, image, y, x):
     wide = combine(combine(near, ww), nn)
     widest = combine(combine(combine(wide, nne), nnw), combine(www, nee))
     if facts[MATCH] < 0:
-        facts[MATCH] = learnt.index[i64(wide & u32(len(learnt.index) - 1))]
+        facts[MATCH] = learnt.seen[i64(wide & u32(len(learnt.seen) - 1))]
         facts[LENGTH] = 0
     pattern = i64(0)
     for same in (
@@ -171,7 +171,7 @@ def learn_repeat(plane, learnt, cursor, image, y, x):
     here, north, north2 = plane.colours[y % ROWS], plane.colours[(y - 1) % ROWS], plane.colours[(y - 2) % ROWS]
     near = combine(combine(combine(here[at - 1], north[at]), north[at - 1]), north[at + 1])
     wide = combine(combine(near, here[at - 2]), north2[at])
-    learnt.index[i64(wide & u32(len(learnt.index) - 1))] = y * width + x
+    learnt.seen[i64(wide & u32(len(learnt.seen) - 1))] = y * width + x
     here[at] = h
     facts[RUN] = facts[RUN] + 1 if h == here[at - 1] else 0
     if facts[MATCH] >= 0:
