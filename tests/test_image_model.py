@@ -222,8 +222,8 @@ def test_pixels_that_do_not_fit_are_refused() -> None:
 
 
 GOLDEN = {
-    0: "25647100ed12f94b",
-    1: "d9ea80c05389b39d",
+    0: "3eee1845d99384b4",
+    1: "f1985b8f9aafe589",
 }
 
 

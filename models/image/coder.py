@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from lmzip.models.image.decisions import LIMIT, MATCH
 from lmzip.models.image.samples import code_row
 from lmzip.models.image.spelling import MOST_DECISIONS
 
-Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+Pixels = NDArray[Any]  # of uint8 or uint16
 
 _NEAR = [(1, 0), (1, -1), (1, 1), (0, -2), (2, 0), (2, 1), (2, -1), (1, -2), (1, 2), (0, -3), (3, 0)]  # up, right
 _CODED = [(0, 0), (1, 0), (1, -1), (1, 1), (0, -2), (2, 0), (0, -3), (2, 1)]  # of channels coded before

@@ -17,7 +17,7 @@ FIRST_COUNTER = EXPERTS + 1
 FINAL_RATE = 12
 # Facts of the cursor.
 COUNT, CHANNEL, PLACE_A, PLACE_B, PLACE_C, RATE, LIMIT = 0, 1, 2, 3, 4, 5, 6
-SIGNS, MATCH, LENGTH, RUN, PATTERN = 7, 8, 9, 10, 11
+SIGNS, MATCH, LENGTH, RUN, PATTERN, PLACE_D = 7, 8, 9, 10, 11, 12
 
 
 @inline
@@ -85,6 +85,7 @@ def decide(cursor, learnt, fixed, node, key, bit, bits, probabilities, reader):
     rows[1] = facts[PLACE_A]
     rows[2] = facts[PLACE_B]
     rows[3] = facts[PLACE_C]
+    rows[4] = facts[PLACE_D]
     final = learnt.final[min(channel, 7) * NODES + node]
     total = i64(0)
     for k in range(SETS):

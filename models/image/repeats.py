@@ -11,6 +11,7 @@ from lmzip.models.image.decisions import (
     PLACE_A,
     PLACE_B,
     PLACE_C,
+    PLACE_D,
     RUN,
     decide,
 )
@@ -67,7 +68,7 @@ def _repeat_contexts(plane, learnt, cursor, image, y, x):
     wide = combine(combine(near, ww), nn)
     widest = combine(combine(combine(wide, nne), nnw), combine(www, nee))
     if facts[MATCH] < 0:
-        facts[MATCH] = learnt.index[i64(wide & u32(len(learnt.index) - 1))]
+        facts[MATCH] = learnt.seen[i64(wide & u32(len(learnt.seen) - 1))]
         facts[LENGTH] = 0
     pattern = i64(0)
     for same in (
@@ -105,6 +106,10 @@ def _repeat_contexts(plane, learnt, cursor, image, y, x):
     h[13] = combine(combine(n, ne), nn)
     h[14] = combine(combine(w, nw), ww)
     h[15] = combine(combine(widest, nww), combine(nnn, here[at - 4]))
+    h[16] = combine(combine(w, ne), nn)
+    h[17] = combine(combine(n, nn), min(facts[RUN], 7))
+    h[18] = combine(combine(nw, n), combine(ne, nee))
+    h[19] = combine(combine(w, match), pattern & 7)
     return match
 
 
@@ -144,6 +149,7 @@ def code_repeat(plane, learnt, cursor, fixed, image, y, x, bits, probabilities, 
         facts[PLACE_A] = 896 + candidate * 24 + agrees * 8 + length // 2
         facts[PLACE_B] = candidate * 512 + (pattern >> 2)
         facts[PLACE_C] = 512 + candidate * 64 + agrees * 16 + min(facts[RUN], 15)
+        facts[PLACE_D] = 3584 + candidate * 64 + (pattern & 7) * 8 + min(facts[RUN], 7)
         bit = decide(
             cursor, learnt, fixed, REPEAT + candidate, (REPEAT + candidate) | agrees << 7 | length << 9,
             i64(_same(image, y, x, from_y, from_x)), bits, probabilities, reader,
@@ -165,7 +171,7 @@ def learn_repeat(plane, learnt, cursor, image, y, x):
     here, north, north2 = plane.colours[y % ROWS], plane.colours[(y - 1) % ROWS], plane.colours[(y - 2) % ROWS]
     near = combine(combine(combine(here[at - 1], north[at]), north[at - 1]), north[at + 1])
     wide = combine(combine(near, here[at - 2]), north2[at])
-    learnt.index[i64(wide & u32(len(learnt.index) - 1))] = y * width + x
+    learnt.seen[i64(wide & u32(len(learnt.seen) - 1))] = y * width + x
     here[at] = h
     facts[RUN] = facts[RUN] + 1 if h == here[at - 1] else 0
     if facts[MATCH] >= 0:
@@ -209,6 +215,10 @@ def set_direct_contexts(plane, cursor, y, x, c, level, centre):
     h[13] = combine(combine(w, centre), combine(level >> 3, same))
     h[14] = combine(combine(colours[at - 1], above[at - 1]), known)
     h[15] = combine(combine(facts[PATTERN], same), n)
+    h[16] = combine(above[at + 1], known)
+    h[17] = combine(combine(colours[at - 1], above[at + 1]), known)
+    h[18] = combine(plane.colours[(y - 2) % ROWS, at], known)
+    h[19] = combine(combine(w, n), combine(nw, i64(here[c, at - 2])))
     for i in range(COUNTERS):
         h[i] = combine(combine(h[i], c), 200 + i)
     channel = min(c, 7)
@@ -216,3 +226,4 @@ def set_direct_contexts(plane, cursor, y, x, c, level, centre):
     facts[PLACE_A] = channel * 64 + min(level, 63)
     facts[PLACE_B] = 2560 + channel * 64 + same * 16 + min(facts[LENGTH], 3)
     facts[PLACE_C] = channel * 64 + same * 16 + min(level >> 2, 15)
+    facts[PLACE_D] = channel * 512 + (facts[PATTERN] >> 5) * 4 + same - 1

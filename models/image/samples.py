@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, u32
-from lmzip.models.image.decisions import CHANNEL, COUNT, PLACE_A, PLACE_B, PLACE_C, RATE, SIGNS
+from lmzip.models.image.decisions import CHANNEL, COUNT, PLACE_A, PLACE_B, PLACE_C, PLACE_D, RATE, SIGNS
 from lmzip.models.image.repeats import code_repeat, learn_repeat, set_direct_contexts
 from lmzip.models.image.spelling import spell, spell_directly
 from lmzip.models.image.squares import learn, predict, solve
@@ -12,7 +12,7 @@ from lmzip.models.image.tables import STEPS
 
 LAST = PREDICTIONS - 1
 NATURAL, DIRECT = 0, 1  # modes
-RATE_LAST, RATE_FIRST, RATE_FALL = 40, 200, 8192
+RATE_LAST, RATE_FIRST, RATE_FALL = 70, 300, 8192
 SPREAD = 256.0 * 1.386 * STEPS  # of a logistic distribution: its mean error is 2 ln 2 of its scale
 
 
@@ -148,6 +148,15 @@ def set_contexts(plane, cursor, fixed, y, x, c, level, centre):
     h[13] = combine(combine(known, colour), centre)
     h[14] = combine(combine(w, n), centre)
     h[15] = combine(combine(combine(i64(here[c, at - 2]) - w, nw - w), ne - n), combine(w - centre, n - centre))
+    h[16] = combine(combine(known, w), centre)
+    colour = u32(0)
+    for i in range(plane.rows.shape[1]):
+        colour = combine(colour, north[i, at])
+    h[17] = combine(combine(known, colour), centre)
+    h[18] = combine(
+        combine(rw, rn), combine(coarse(fixed, i64(before[c, at - 1])), coarse(fixed, i64(before[c, at + 1])))
+    )
+    h[19] = combine(combine((i64(p[0]) >> 1) - 8 * centre, (i64(p[1]) >> 1) - 8 * centre), level >> 3)
     for i in range(COUNTERS):
         h[i] = combine(combine(h[i], c), i)
     facts = cursor.facts
@@ -156,6 +165,7 @@ def set_contexts(plane, cursor, fixed, y, x, c, level, centre):
     facts[PLACE_A] = channel * 64 + min(level, 63)
     facts[PLACE_B] = channel * 512 + (r1 + 10) * 21 + rw + 10
     facts[PLACE_C] = channel * 64 + phase * 16 + min(level >> 2, 15)
+    facts[PLACE_D] = channel * 512 + (coarse(fixed, w - centre) + 10) * 21 + coarse(fixed, n - centre) + 10
 
 
 @kernel

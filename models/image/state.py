@@ -18,9 +18,9 @@ PREDICTIONS = 8  # squares, others, the last one their mean by merit
 EXPERTS = 8  # distributions
 LEVELS = 80  # of local error
 NODES = 128
-COUNTERS = 16  # contexts of adaptive counters
-SETS = 4  # of the mixer's weights
-INPUTS = 48
+COUNTERS = 20  # contexts of adaptive counters
+SETS = 5  # of the mixer's weights
+INPUTS = 64
 MAPS = 2
 
 
@@ -43,7 +43,7 @@ class Learnt(NamedTuple):
     scales: NDArray[np.int32]  # (channels, PREDICTIONS, LEVELS): mean size of errors, in units of 2^-12
     bias: NDArray[np.int32]  # (channels, 1024, 2): sum of errors in units of 2^-4, count
     counters: NDArray[np.uint32]  # (2^b,): probability << 10 | times seen
-    index: NDArray[np.int64]  # (2^b,): where the same pixels stood around, as pixels from the first
+    seen: NDArray[np.int64]  # (2^b,): where the same pixels stood around, as pixels from the first
     mixer: NDArray[np.int32]  # (SETS, rows, INPUTS)
     final: NDArray[np.int32]  # (8 * NODES, SETS)
     maps: NDArray[np.int32]  # adaptive maps, flat
@@ -111,7 +111,7 @@ def make_learnt(channels: int, phases: int, bits: int) -> Learnt:
         scales=np.broadcast_to(scales, (channels, PREDICTIONS, LEVELS)).astype(np.int32),
         bias=np.zeros((channels, 1024, 2), np.int32),
         counters=np.full(1 << bits, 1 << 31, np.uint32),
-        index=np.full(1 << max(bits - 4, 10), -1, np.int64),
+        seen=np.full(1 << max(bits - 4, 10), -1, np.int64),
         mixer=mixer,
         final=np.full((8 * NODES, SETS), 65536 // SETS, np.int32),
         maps=np.append(np.tile(support, NODES * 64 * MAPS), support[-1]).astype(np.int32),

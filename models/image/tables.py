@@ -1,4 +1,4 @@
-"""Fixed tables: the logistic distribution, and squares of logs that choose contexts."""
+"""Fixed tables: the logistic distribution, logs that choose contexts, rates of counters. From integers alone."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lmzip.models.image.pixels import encode_pixels
 from lmzip.models.image.plan import ImagePlan
 
-REFERENCE_DIGEST = "ba1e50ee26cdafd4"
+REFERENCE_DIGEST = "9736c1177c4518ca"
 
 
 class _Digest:
