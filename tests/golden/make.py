@@ -10,7 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
+import sys
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from media import png, ppm, wav
 
 import lmzip
 from lmzip import container, options
@@ -52,6 +57,9 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
         "good-adaptive": ("records of 15 bytes, no network", lmzip.compress(rows, 3), rows),
         "good-adaptive-lean": ("prose, few contexts, no network", lmzip.compress(prose, 1), prose),
         "good-rank": ("prose, ranks, two windows", lmzip.compress(prose, 4, method="rank"), prose),
+        "good-image": ("a PNG file", lmzip.compress(png()), png()),
+        "good-image-rows": ("a PPM file, rANS", lmzip.compress(ppm(), 9, coder="rans"), ppm()),
+        "good-audio": ("a WAV file", lmzip.compress(wav()), wav()),
         "good-frames": ("three frames, the second one empty", packed + lmzip.compress(b"") + packed, prose + prose),
         "good-skippable": ("a record of an unknown type above 0x40 before the block", with_skippable, noise),
         "bad-truncated": ("the footer is cut off", packed[:-8], "TruncatedError"),
