@@ -96,6 +96,8 @@ def test_added_tokens_that_are_text_are_symbols() -> None:
     own = [values["symbols"][i] for i in original("neox").encode(text).ids]
     assert tokenizer("neox").encode(text.encode()).tolist() == own
     assert b" " * 24 in spelled("neox", text.encode())
+    rows = vocabulary("neox").ids
+    assert [rows[symbol] for symbol in own] == original("neox").encode(text).ids
     added = json.loads(original("neox").to_str())["added_tokens"]
     first = len(SPECIAL)
     for changes in ({"id": 5000}, {"lstrip": True}, {"special": True}):  # with these they are not what they seem

@@ -46,12 +46,14 @@ def convert(tokenizer: Values) -> Vocabulary:
     hidden = {*special, *([] if unknown is None else [unknown])}
     spell = _byte_level if kind == "bytes" else _spaced
     strings = {i: spell(token) for i, token in tokens.items() if i not in hidden}
-    strings |= {word["id"]: word["content"].encode("utf-8") for word in words}
+    found = {word["id"]: word["content"].encode("utf-8") for word in words}
+    strings |= found
     best: dict[bytes, int] = {}
-    # Of several tokens with the same bytes the first that is not the spelling of a byte has the row.
-    for i, string in sorted(strings.items(), key=lambda item: (_is_byte(tokens.get(item[0], "")), item[0])):
-        if string:
-            best.setdefault(string, i)
+    # Of several tokens with the same bytes the one that texts have has the row: added ones are looked for first, and
+    # spellings of bytes last.
+    for i in sorted(strings, key=lambda i: (_is_byte(tokens.get(i, "")), i not in found, i)):
+        if strings[i]:
+            best.setdefault(strings[i], i)
     stand_in = unknown if unknown is not None else min(special, default=min(tokens))
     missing = [bytes([b]) for b in range(256) if bytes([b]) not in best]
     best |= dict.fromkeys(missing, stand_in)
