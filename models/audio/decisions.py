@@ -104,11 +104,19 @@ def border(question, step, spread):
     return max(i64(distance + 0.5), least)
 
 
+@inline
+def multiples(first, end, waste):
+    """Return how many values from first to before end have so many lowest bits 0."""
+    return ((end - 1) >> waste) - ((first - 1) >> waste)
+
+
 @kernel
-def code_sample(state, moment, tables, c, low, high, used, value, spread, reader, bits, probabilities, count):
+def code_sample(
+    state, moment, tables, c, low, high, used, waste, value, spread, reader, bits, probabilities, count
+):  # fmt: skip
     """Code a value of low .. high; return it, and the new number of decisions, or -1: the code is impossible.
 
-    used: see Facts. spread: the mean absolute error that is expected, in samples.
+    used: see Facts. waste: how many of the lowest bits are 0 here. spread: the mean absolute error that is expected.
     """
     lo, hi = i64(low), i64(high) + 1
     distribute(moment, tables, LOW, float(lo) - 0.5)
@@ -128,8 +136,11 @@ def code_sample(state, moment, tables, c, low, high, used, value, spread, reader
             distribute(moment, tables, SPLIT, float(middle) - 0.5)
             above = under = 1.0
             lower, upper = i64(1), i64(1)
-            if len(used):
+            if waste > 0:
+                lower, upper = multiples(lo, middle, waste), multiples(middle, hi, waste)
+            elif len(used):
                 lower, upper = i64(used[middle - low] - used[lo - low]), i64(used[hi - low] - used[middle - low])
+            if len(used) or waste > 0:
                 above, under = float(upper) / float(hi - middle), float(lower) / float(middle - lo)
             bit = i64(1) if lower == 0 else i64(0)
             if lower > 0 and upper > 0:

@@ -11,6 +11,7 @@ from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader, decode_bit
 from lmzip.models.ensemble.jit import i64, kernel
 
+_CHANGES = 512  # of 65536: that a piece wastes more or fewer bits than the one before
 MOST_SPAN = 1 << 18  # of values that are said to occur or not, one by one
 _PAST = 1 << 12  # contexts: the last 12 answers
 
@@ -114,6 +115,39 @@ class _Integers:
             self.bits.append(bit)
             result = result << 1 | bit
         return result
+
+
+def find_waste(values: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return for every channel how many lowest bits are 0 in a piece (frames, channels); as before where all are."""
+    together = np.bitwise_or.reduce(values, axis=0).tolist()
+    pairs = zip(together, before.tolist(), strict=True)
+    return np.array([(bits & -bits).bit_length() - 1 if bits else old for bits, old in pairs])
+
+
+def code_waste(
+    waste: NDArray[np.int64], before: NDArray[np.int64], encoder: Encoder | None, reader: BitReader
+) -> NDArray[np.int64]:
+    """Encode the waste of a piece behind another, or decode and return it where there is no encoder."""
+    result = before.copy()
+    for c in range(len(before)):
+        changes = _code_flag(int(waste[c] != before[c]), encoder, reader)
+        if changes:
+            integers = _Integers(reader)
+            result[c] = integers.code(int(waste[c]), 5)
+            if encoder is not None:
+                encoder.encode_bits(np.array(integers.bits, np.uint8), np.full(5, 32768, np.uint16))
+    return result
+
+
+def _code_flag(flag: int, encoder: Encoder | None, reader: BitReader) -> int:
+    """Encode or decode whether something changes."""
+    if encoder is not None:
+        encoder.encode_bits(np.array([flag], np.uint8), np.array([_CHANGES], np.uint16))
+    else:
+        flag = int(decode_bit(reader, _CHANGES))
+        if flag < 0:
+            raise CoderError("coded data does not fit the probabilities")
+    return flag
 
 
 def encode_facts(facts: Facts, depth: int, encoder: Encoder) -> None:

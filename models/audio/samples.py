@@ -28,10 +28,10 @@ from lmzip.models.ensemble.jit import i64, inline, kernel
 
 
 @kernel
-def code(setup, state, moment, tables, values, start, bits, probabilities, reader):
+def code(setup, state, moment, tables, values, start, waste, bits, probabilities, reader):
     """Encode values (frames, channels) int64, or decode them where there is a reader.
 
-    start: the first frame's number in the block.
+    start: the first frame's number in the block. waste: (channels,) the lowest bits that are 0 in all values.
     Returns the number of decisions: their bits and probabilities are written to bits and probabilities. It is -1
     where the code is impossible.
     """
@@ -42,7 +42,7 @@ def code(setup, state, moment, tables, values, start, bits, probabilities, reade
             spread = _choose_contexts(setup, state, moment, c)
             used = setup.used[setup.first_used[c] : setup.first_used[c + 1]]
             value, count = code_sample(
-                state, moment, tables, c, setup.lowest[c], setup.highest[c], used, values[row, c], spread,
+                state, moment, tables, c, setup.lowest[c], setup.highest[c], used, waste[c], values[row, c], spread,
                 reader, bits, probabilities, count,
             )  # fmt: skip
             if count < 0:

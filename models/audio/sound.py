@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader
 from lmzip.models.audio.decisions import MOST_DECISIONS
-from lmzip.models.audio.facts import Encoder, Facts, decode_facts, encode_facts, find_facts
+from lmzip.models.audio.facts import Encoder, Facts, code_waste, decode_facts, encode_facts, find_facts, find_waste
 from lmzip.models.audio.plan import STRENGTHS, SoundPlan, check_plan
 from lmzip.models.audio.samples import code
 from lmzip.models.audio.state import make_setup, make_state
 
 MOST_CHANNELS = 16  # the samples of more are coded as those of a single channel, frame after frame
-PIECE = 8192  # samples that are coded with one call
+PIECE = 512  # frames that are coded with one call and waste the same bits: format
 Progress = Callable[[int], None]
 
 
@@ -71,13 +71,15 @@ def _code(
     frames, channels = samples.shape
     setup = make_setup(facts, STRENGTHS[plan.strength])
     state, moment, tables = make_state(setup, frames)
-    step = PIECE // channels
-    most = step * channels * MOST_DECISIONS
+    most = PIECE * channels * MOST_DECISIONS
     bits, probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
-    for start in range(0, frames, step):
-        piece = samples[start : start + step]
+    waste = np.zeros(channels, np.int64)
+    for start in range(0, frames, PIECE):
+        piece = samples[start : start + PIECE]
         values = piece.astype(np.int64) >> facts.shift
-        count = code(setup, state, moment, tables, values, start, bits, probabilities, reader)
+        found = waste if encoder is None else find_waste(values, waste)
+        waste = code_waste(found, waste, encoder, reader)
+        count = code(setup, state, moment, tables, values, start, waste, bits, probabilities, reader)
         if count < 0:
             raise CoderError("coded data does not fit the probabilities")
         if encoder is None:
