@@ -53,7 +53,7 @@ def encode_media_block(
         rest = encode_block(taken.rest, None, False, _REST) if taken.rest else (container.STORED, b"")
         type_ = TYPES[taken.kind]
         payload = encode_media(taken, len(data), rest, options, _half(report, 0) if options.verify else report)
-        if len(payload) >= len(general.result()[1]):
+        if payload is None or len(payload) >= len(general.result()[1]):
             return general.result() if whole else None
     if options.verify:
         _verify(type_, payload, data, None, _half(report, len(data)))

@@ -31,8 +31,10 @@ class _ArrayModel(NamedTuple):
     decode: Callable[..., Any]
 
 
-def encode_media(taken: Taken, raw_size: int, rest: tuple[int, bytes], options: Options, progress: Progress) -> bytes:
-    """Return the payload of a block of pixels or samples.
+def encode_media(
+    taken: Taken, raw_size: int, rest: tuple[int, bytes], options: Options, progress: Progress
+) -> bytes | None:  # fmt: skip
+    """Return the payload of a block of pixels or samples; None where the model does not take such shapes.
 
     raw_size: bytes of the piece. rest: taken.rest as a block, (record type, payload).
     """
@@ -40,6 +42,10 @@ def encode_media(taken: Taken, raw_size: int, rest: tuple[int, bytes], options: 
     coder = CODER_IDS[options.coder]
     encoder = CODERS[coder][0]()
     plan = model.choose_plan(taken, options.level)
+    try:
+        model.check_plan(plan, taken.samples.shape, taken.depth)
+    except ValueError:
+        return None
     model.encode(taken.samples, taken.depth, plan, encoder, _in_bytes(progress, taken.samples.shape, raw_size))
     head = MediaHead(coder, tuple(plan), len(taken.rest), *rest)
     return container.create_media_payload(head) + encoder.finish()

@@ -94,6 +94,38 @@ def test_bytes_where_they_are_smaller() -> None:
     assert lmzip.decompress(packed) == data and len(packed) < 3000
 
 
+def test_shapes_that_no_model_takes_are_bytes() -> None:
+    """A PAM file of 200 channels: more than the model of pictures has."""
+    rows = np.random.default_rng(9).integers(0, 4, (9, 20, 200)).astype(np.uint8)
+    data = b"P7\nWIDTH 20\nHEIGHT 9\nDEPTH 200\nMAXVAL 255\nTUPLTYPE X\nENDHDR\n" + rows.tobytes()
+    layout = kinds.sniff(data)
+    assert layout is not None and layout.take(data, 0) is not None
+    packed = lmzip.compress(data, 1)
+    assert "image" not in methods(packed) and lmzip.decompress(packed) == data
+
+
+@pytest.mark.slow
+def test_twenty_thousand_damaged_files_come_back() -> None:
+    rng = random.Random(10)
+    files = [*FILES.values(), png(compress_level=1), wav(400)]
+    taken = 0
+    for _ in range(20_000):
+        data = bytearray(rng.choice(files))
+        for _ in range(rng.choice((1, 2, 5, 20))):
+            at = rng.randrange(len(data) if rng.random() < 0.5 else min(len(data), 120))
+            if rng.random() < 0.8:
+                data[at] = rng.choice((0, 255, rng.randrange(256), data[at] ^ 1 << rng.randrange(8)))
+            elif rng.random() < 0.5:
+                del data[at : at + rng.choice((1, 4, 100, 5000))]
+            else:
+                data[at:at] = rng.randbytes(rng.choice((1, 4, 100)))
+            data = data or bytearray(b"\x89")
+        packed = lmzip.compress(data, 1, verify=False)
+        assert lmzip.decompress(packed) == data
+        taken += methods(packed)[0] in ("image", "audio")
+    assert 2000 < taken < 18_000
+
+
 def test_a_kind_can_be_forced() -> None:
     assert methods(lmzip.compress(FILES["png"], kind="image")) == ["image"]
     for data, kind, message in (
