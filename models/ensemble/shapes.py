@@ -38,7 +38,13 @@ class Shape(NamedTuple):
     slot: NDArray[np.int32]  # (256,) 1 .. 15
 
 
-_Node = tuple[int, int, int, "_Node | None", "_Node | None"]  # first byte, middle, end, children
+class _Node(NamedTuple):
+    """A tree over the bytes first .. end - 1; children are None where they are leaves."""
+
+    first: int
+    middle: int
+    end: int
+    children: tuple[_Node | None, _Node | None]
 
 
 def make_shape(depths: Sequence[int]) -> Shape:
@@ -49,24 +55,25 @@ def make_shape(depths: Sequence[int]) -> Shape:
         while len(stack) > 1 and stack[-1][0] == stack[-2][0]:
             below, _, end, ones = stack.pop()
             _, first, middle, zeros = stack.pop()
-            stack.append((below - 1, first, end, (first, middle, end, zeros, ones)))
+            stack.append((below - 1, first, end, _Node(first, middle, end, (zeros, ones))))
     if len(depths) != 256 or len(stack) != 1 or stack[0][0] != 0:
         raise ValueError("no tree over the bytes has these depths")
     shape = Shape(*(np.zeros((256, *rest), np.int32) for rest in ((3,), (2,), (), (), ())))
-    queue = deque([(stack[0][3], 0, 0, 1)])
+    root = stack[0][3]
+    assert root is not None
+    queue = deque([(root, 0, 0, 1)])
     number = 0
     while queue:
         node, depth, line, slot = queue.popleft()
-        assert node is not None
         number += 1
         if depth and depth % 4 == 0:
             line, slot = number, 1
         shape.range[number], shape.depth[number] = node[:3], depth
         shape.line[number], shape.slot[number] = line, slot
-        for bit in range(2):
-            if node[3 + bit] is not None:
+        for bit, child in enumerate(node.children):
+            if child is not None:
                 shape.child[number, bit] = number + len(queue) + 1
-                queue.append((node[3 + bit], depth + 1, line, 2 * slot + bit))
+                queue.append((child, depth + 1, line, 2 * slot + bit))
     return shape
 
 
