@@ -119,6 +119,26 @@ def test_pictures_made_of_luma_and_chroma_are_found(kind: int) -> None:
         encode(pixels, 8, plan._replace(corrected=0))
 
 
+@pytest.mark.parametrize("kind", [lattice.PHOTO_CD, lattice.JPEG])
+def test_clipped_colours_are_no_evidence_against_a_lattice(kind: int) -> None:
+    y, x = np.mgrid[:64, :64]
+    random = np.random.default_rng(8).integers(0, 4, (64, 64, 3))
+    planes = (random + np.stack([100 + x, 130 + y // 2, 130 + x // 3], axis=2)).astype(np.uint8)
+    pixels = lattice.to_pixels(planes, kind)
+    pixels[40:, :, 0] = 255
+    pixels[56:, :, 1] = 0
+    plan = choose_plan(pixels, 8, 6, False)
+    assert (plan.lattice, plan.corrected) == (kind, 1)
+    assert size_of(pixels, 8, plan) < 0.95 * size_of(pixels, 8, plan._replace(lattice=0, corrected=0, order=1))
+
+
+def test_other_pictures_are_on_no_lattice() -> None:
+    pixels = slopes(64, 64, 4)
+    assert choose_plan(pixels, 8, 6, False).lattice == lattice.NONE
+    pixels[:48, :, 2] = 255
+    assert choose_plan(pixels, 8, 6, False).lattice == lattice.NONE
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 2), st.integers(0, 1 << 32))
 def test_any_colour_comes_back_from_a_lattice(kind: int, seed: int) -> None:

@@ -11,7 +11,8 @@ from lmzip.models.image.pixels import encode_pixels, list_colours
 from lmzip.models.image.plan import MOST_COLOURS, ImagePlan
 from lmzip.models.image.samples import DIRECT, NATURAL
 
-_SHARE = 0.9  # of pixels that a lattice must give exactly
+_SHARE = 0.9  # of pixels that a lattice must give exactly, clipped ones left out
+_UNCLIPPED, _MANY = 0.1, 0.8  # shares of pixels that are not clipped: too few to judge a lattice, enough not to try it
 _SELDOM, _OFTEN = 0.02, 0.6  # shares of repeated pixels between which both modes are tried
 _STRIPS, _ROWS, _COLUMNS = 4, 16, 256  # of the piece
 
@@ -35,11 +36,12 @@ def choose_plan(pixels: Pixels, depth: int, effort: int, palette: bool) -> Image
     """
     channels = pixels.shape[2]
     plain = on_lattice = ImagePlan(0, 0, 0, int(channels >= 3), 0, NATURAL, effort)
+    sure = False
     if channels == 3 and depth == 8:
-        on_lattice = _on_lattice(pixels, plain)
+        on_lattice, sure = _on_lattice(pixels, plain)
     repeats = _repeats(pixels)
     modes = [NATURAL] if repeats < _SELDOM else [DIRECT] if repeats > _OFTEN or palette else [NATURAL, DIRECT]
-    if on_lattice.lattice and repeats < _SELDOM:
+    if sure and repeats < _SELDOM:
         return on_lattice
     plans = [base._replace(mode=mode) for base in dict.fromkeys((plain, on_lattice)) for mode in modes]
     colours = 0 if palette else _count_colours(pixels)
@@ -50,17 +52,24 @@ def choose_plan(pixels: Pixels, depth: int, effort: int, palette: bool) -> Image
     return min(plans, key=lambda plan: _cost(pixels, depth, plan))
 
 
-def _on_lattice(pixels: Pixels, plan: ImagePlan) -> ImagePlan:
-    """Return a plan with the lattice that nearly all colours are on, if there is one."""
+def _on_lattice(pixels: Pixels, plan: ImagePlan) -> tuple[ImagePlan, bool]:
+    """Return a plan with the lattice that nearly all colours are on, if there is one, and whether that is sure.
+
+    A clipped colour is no evidence: many others off the lattice would have become the same.
+    """
     flat = np.ascontiguousarray(pixels.reshape(1, -1, 3))
     sample = flat[:, :: max(1, flat.shape[1] // 4096)]
+    whole = ((sample > 0) & (sample < 255)).all(axis=2)
+    share, sample = whole.mean(), sample[:, whole[0]]
+    if share < _UNCLIPPED:
+        return plan, False
     if (sample.max(axis=2) == sample.min(axis=2)).mean() > 0.5:  # greys are on every lattice
-        return plan
+        return plan, False
     for kind in (lattice.PHOTO_CD, lattice.JPEG):
         if lattice.to_planes(sample, kind)[1] >= _SHARE * sample.shape[1]:
             corrected = lattice.to_planes(flat, kind)[1] < flat.shape[1]
-            return plan._replace(lattice=kind, corrected=int(corrected), order=0, phases=1)
-    return plan
+            return plan._replace(lattice=kind, corrected=int(corrected), order=0, phases=1), bool(share >= _MANY)
+    return plan, False
 
 
 def _repeats(pixels: Pixels) -> float:

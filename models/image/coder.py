@@ -51,8 +51,10 @@ class Coder:
         self._bits, self._probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
         self._keeps, self._every = np.array(_KEEPS), np.array(every, np.int64)
 
-    def row(self, image: Pixels, y: int, reader: BitReader = NO_BITS) -> Iterator[Decisions]:
+    def row(self, image: NDArray[np.uint16], y: int, reader: BitReader = NO_BITS) -> Iterator[Decisions]:
         """Code a row of an image (height, width, channels), which is written where there is a reader.
+
+        Images of all depths are uint16: the kernels are compiled for one type.
 
         Yields bits and probabilities of pieces of the row; they are overwritten by the next piece.
         """

@@ -55,14 +55,14 @@ def decode_pixels(
     check_plan(plan, shape, depth)
     pictures: list[Pixels] = []
     for size, bits, phases, mode in _parts(shape, depth, plan):
-        picture = np.zeros(size, _dtype(bits))
+        picture = np.zeros(size, np.uint16)
         coder = Coder(size, bits, phases, mode, plan.effort)
         for y in range(size[0]):
             for _ in coder.row(picture, y, reader):
                 pass
             if progress and size[0] == shape[0]:
                 progress((y + 1) * size[1])
-        pictures.append(picture)
+        pictures.append(picture.astype(_dtype(bits), copy=False))
     return _put_together(pictures, plan)
 
 
@@ -84,19 +84,19 @@ def _parts(shape: tuple[int, int, int], depth: int, plan: ImagePlan) -> Iterator
 
 
 def _take_apart(pixels: Pixels, plan: ImagePlan) -> list[Pixels]:
-    """Return the pictures that are coded in place of pixels, copies. Twin: _put_together."""
+    """Return the pictures that are coded in place of pixels, copies, all uint16. Twin: _put_together."""
     if plan.colours:
         listed, numbers = list_colours(pixels)
         if len(listed) != plan.colours:
             raise ValueError(f"{len(listed)} colours, not {plan.colours}")
-        return [listed[None], numbers]
+        return [listed[None].astype(np.uint16), numbers.astype(np.uint16)]
     if plan.lattice:
         planes, exact = lattice.to_planes(pixels, plan.lattice)
         if not plan.corrected and exact < pixels.size // 3:
             raise ValueError("pixels beside the lattice need corrections")
         cut = [planes[:, :, :3], planes[:, :, 3:]]
-        return [np.ascontiguousarray(part) for part in cut[: 1 + plan.corrected]]
-    picture = np.array(pixels, order="C")
+        return [part.astype(np.uint16, "C") for part in cut[: 1 + plan.corrected]]
+    picture = np.array(pixels, np.uint16, order="C")
     if plan.order:
         picture[:, :, :2] = pixels[:, :, 1::-1]
     return [picture]

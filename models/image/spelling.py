@@ -25,11 +25,11 @@ def spell(cursor, learnt, fixed, value, centre, k, narrow, top, bits, probabilit
         middle[e] = share_below(cursor, fixed, e, centre)
     first = centre  # of the upper side
     if narrow:
-        first = centre + 1
+        first, node = centre + 1, i64(EQUAL)  # not a literal, for which numba would compile another kernel
         for e in range(EXPERTS):
             above = share_below(cursor, fixed, e, first)
             expert_input(cursor, fixed, e, (middle[e] - low[e]) + (high[e] - above), above - middle[e])
-        bit = decide(cursor, learnt, fixed, EQUAL, EQUAL, i64(value == centre), bits, probabilities, reader)
+        bit = decide(cursor, learnt, fixed, node, node, i64(value == centre), bits, probabilities, reader)
         if bit:
             return centre if bit > 0 else i64(-1)
         if centre == 0 or centre == top:
@@ -38,7 +38,8 @@ def spell(cursor, learnt, fixed, value, centre, k, narrow, top, bits, probabilit
             for e in range(EXPERTS):
                 above = share_below(cursor, fixed, e, first)
                 expert_input(cursor, fixed, e, middle[e] - low[e], high[e] - above)
-            side = decide(cursor, learnt, fixed, SIDE, SIDE, i64(value > centre), bits, probabilities, reader)
+            node = i64(SIDE)
+            side = decide(cursor, learnt, fixed, node, node, i64(value > centre), bits, probabilities, reader)
     elif centre == 0:
         side = i64(1)
     else:

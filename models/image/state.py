@@ -108,7 +108,7 @@ def make_learnt(channels: int, phases: int, bits: int) -> Learnt:
     return Learnt(
         covariance=np.zeros((channels, SQUARES, phases, NEIGHBOURS, NEIGHBOURS + 1)),
         weights=weights,
-        scales=np.broadcast_to(scales, (channels, PREDICTIONS, LEVELS)).astype(np.int32),
+        scales=np.broadcast_to(scales, (channels, PREDICTIONS, LEVELS)).astype(np.int32, "C"),
         bias=np.zeros((channels, 1024, 2), np.int32),
         counters=np.full(1 << bits, 1 << 31, np.uint32),
         seen=np.full(1 << max(bits - 4, 10), -1, np.int64),
