@@ -74,16 +74,6 @@ CURSOR = np.dtype(
 )
 
 
-class Fixed(NamedTuple):
-    """Fixed tables."""
-
-    stretch: NDArray[np.int16]
-    squash: NDArray[np.int32]
-    distribution: NDArray[np.float64]
-    logs: NDArray[np.int32]
-    reciprocals: NDArray[np.int32]
-
-
 def make_plane(width: int, channels: int, places: NDArray[np.int64], counts: NDArray[np.int64]) -> Plane:
     """Return a picture without rows."""
     wide = width + 2 * PAD
@@ -126,8 +116,16 @@ def make_cursor() -> np.void:
     return cast(np.void, np.zeros(1, CURSOR)[0])
 
 
-def make_fixed() -> Fixed:
-    """Return the fixed tables."""
-    return Fixed(
-        numbers.stretch_table(), numbers.squash_table(), tables.distribution(), tables.logs(), tables.reciprocals()
-    )
+def make_fixed() -> np.void:
+    """Return the fixed tables: a record, as the cursor is."""
+    parts = {
+        "stretch": numbers.stretch_table(),
+        "squash": numbers.squash_table(),
+        "distribution": tables.distribution(),
+        "logs": tables.logs(),
+        "reciprocals": tables.reciprocals(),
+    }
+    record = np.zeros(1, np.dtype([(name, part.dtype, part.shape) for name, part in parts.items()], align=True))[0]
+    for name, part in parts.items():
+        record[name] = part
+    return cast(np.void, record)
