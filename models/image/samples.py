@@ -35,7 +35,7 @@ def middle_of(a, b, c):
     return max(min(a, b), min(max(a, b), c))
 
 
-@kernel
+@once
 def guess(plane, learnt, cursor, fixed, y, x, c, phase):
     """Write the predictions of a sample; return the mean error of the last one, in units of 2^-12, and its level."""
     here, north, north2 = plane.rows[y % ROWS], plane.rows[(y - 1) % ROWS], plane.rows[(y - 2) % ROWS]
@@ -94,7 +94,7 @@ def _nearby(recent, before, at):
     )  # fmt: skip
 
 
-@kernel
+@once
 def place_experts(plane, learnt, cursor, fixed, y, x, c):
     """Set the experts' distributions."""
     recent, before = plane.errors[y & 1, c], plane.errors[(y - 1) & 1, c]
@@ -108,7 +108,7 @@ def place_experts(plane, learnt, cursor, fixed, y, x, c):
         cursor.inverse[e] = spread / scale
 
 
-@kernel
+@once
 def set_contexts(plane, cursor, fixed, y, x, c, level, centre):
     """Hash the contexts of a sample's counters, and choose the mixer's weights."""
     here, north = plane.rows[y % ROWS], plane.rows[(y - 1) % ROWS]
@@ -168,7 +168,7 @@ def set_contexts(plane, cursor, fixed, y, x, c, level, centre):
     facts[PLACE_D] = channel * 512 + (coarse(fixed, w - centre) + 10) * 21 + coarse(fixed, n - centre) + 10
 
 
-@kernel
+@once
 def remember(plane, learnt, cursor, fixed, y, x, c, phase, level, value, keeps, every):
     """Learn a sample."""
     here = plane.rows[y % ROWS]
