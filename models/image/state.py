@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,7 +118,7 @@ def make_cursor() -> np.void:
 
 def make_fixed() -> np.void:
     """Return the fixed tables: a record, as the cursor is."""
-    parts = {
+    parts: dict[str, NDArray[Any]] = {
         "stretch": numbers.stretch_table(),
         "squash": numbers.squash_table(),
         "distribution": tables.distribution(),
