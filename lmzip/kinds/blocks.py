@@ -106,7 +106,7 @@ def build_code(frequencies, most_bits, lengths):
         one = heap[1]
         heap[1] = heap[size]
         size -= 1
-        _sink(heap, size, 1, weights, depths)
+        _sink(heap, size, np.int64(1), weights, depths)
         other = heap[1]
         joined[done], joined[done + 1] = one, other
         done += 2
@@ -115,7 +115,7 @@ def build_code(frequencies, most_bits, lengths):
         parents[one] = parents[other] = node
         heap[1] = node
         node += 1
-        _sink(heap, size, 1, weights, depths)
+        _sink(heap, size, np.int64(1), weights, depths)
     words = np.zeros(LONGEST_CODE + 2, np.int64)
     overflow = 0
     for place in range(done - 1, -1, -1):
@@ -128,7 +128,8 @@ def build_code(frequencies, most_bits, lengths):
             words[bits[node]] += 1
     lengths[:] = 0
     if overflow == 0:
-        lengths[:] = bits[:count]
+        for symbol in range(count):  # not lengths[:], which takes numba long
+            lengths[symbol] = bits[symbol]
         return last
     while overflow > 0:
         length = most_bits - 1
@@ -208,7 +209,8 @@ def write_blocks(data, tokens, ends, slid, kinds, only_fixed, given, starts, out
     Returns:
         Bits written; -1 where a given code does not fit, or `out` is too small.
     """
-    at, token_at, data_at = 0, 0, 0
+    at, token_at, data_at = np.int64(0), 0, 0
+    longest, none = np.int64(LONGEST_CODE), np.int64(0)  # not literals, for which numba would compile kernels anew
     frequencies, lengths, codes = np.zeros(CODES, np.int64), np.zeros(CODES, np.int64), np.zeros(CODES, np.int64)
     runs, small = np.zeros((CODES + 2, 2), np.int64), np.zeros(CODE_LENGTHS, np.int64)
     small_frequencies, small_codes = np.zeros(CODE_LENGTHS, np.int64), np.zeros(CODE_LENGTHS, np.int64)
@@ -231,14 +233,14 @@ def write_blocks(data, tokens, ends, slid, kinds, only_fixed, given, starts, out
         kind = kinds[block]
         if kind in (AS_ZLIB, AS_DYNAMIC):
             lengths[:] = 0
-            last_literal = build_code(frequencies[:286], LONGEST_CODE, lengths[:286])
-            last_distance = build_code(frequencies[288:318], LONGEST_CODE, lengths[288:318])
-            run_count = _run_lengths(lengths[:286], last_literal, runs, 0)
+            last_literal = build_code(frequencies[:286], longest, lengths[:286])
+            last_distance = build_code(frequencies[288:318], longest, lengths[288:318])
+            run_count = _run_lengths(lengths[:286], last_literal, runs, none)
             run_count = _run_lengths(lengths[288:318], last_distance, runs, run_count)
             small_frequencies[:] = 0
             for i in range(run_count):
                 small_frequencies[runs[i, 0]] += 1
-            build_code(small_frequencies, 7, small)
+            build_code(small_frequencies, np.int64(7), small)
             order_count = CODE_LENGTHS
             while order_count > 4 and small[ORDER[order_count - 1]] == 0:
                 order_count -= 1
@@ -258,7 +260,7 @@ def write_blocks(data, tokens, ends, slid, kinds, only_fixed, given, starts, out
             return -1
         last = block == ends.size - 1
         if kind == AS_STORED:
-            heads[block] = (STORED, at + 3, at + 3)
+            heads[block, 0], heads[block, 1], heads[block, 2] = STORED, at + 3, at + 3
             at = (put(out, at, np.int64(last), 3) + 7) & ~7
             at = put(out, at, size | (size ^ 0xFFFF) << 16, 32)
             for i in range(size):
@@ -267,12 +269,13 @@ def write_blocks(data, tokens, ends, slid, kinds, only_fixed, given, starts, out
             token_at, data_at = ends[block], data_at + size
             continue
         if kind == AS_FIXED:
-            lengths[:] = FIXED_LENGTHS
+            for symbol in range(CODES):
+                lengths[symbol] = FIXED_LENGTHS[symbol]
             at = put(out, at, last | FIXED << 1, 3)
-            heads[block] = (FIXED, at, at)
+            heads[block, 0], heads[block, 1], heads[block, 2] = FIXED, at, at
         else:
             at = put(out, at, last | DYNAMIC << 1, 3)
-            heads[block] = (DYNAMIC, at, at)
+            heads[block, 0], heads[block, 1], heads[block, 2] = DYNAMIC, at, at
             if kind == AS_GIVEN:
                 first, behind = starts[block], starts[block + 1]
                 if read_lengths(given, first, behind, lengths, table) != behind:

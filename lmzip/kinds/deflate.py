@@ -187,7 +187,7 @@ def describe(stream: bytes, size: int, pieces: Numbers) -> tuple[bytes, int, byt
     Returns:
         The data, where the deflate stream ends in `stream`, and its description; None where there is none.
     """
-    data = np.frombuffer(stream[2:] + bytes(8), np.uint8)
+    data = np.frombuffer(bytearray(stream[2:] + bytes(8)), np.uint8)  # not read-only, as `lines` in deflate
     lines, actual = np.zeros(size, np.uint8), np.zeros(size, np.int32)
     blocks = np.zeros((MOST_BLOCKS, 4), np.int64)
     count, bits = inflate(data, 8 * (len(stream) - 2), lines, actual, blocks)

@@ -139,7 +139,7 @@ def inflate(data, limit, raw, tokens, blocks):
     Returns:
         The number of blocks and the first bit behind the stream; no blocks where it is damaged or raw is not its size.
     """
-    at, out, count, last = 0, 0, 0, False
+    at, out, count, last = np.int64(0), 0, 0, False
     lengths = np.zeros(CODES, np.int64)
     symbols, distances = np.zeros(1 << LONGEST_CODE, np.int32), np.zeros(1 << LONGEST_CODE, np.int32)
     while not last:
@@ -164,7 +164,8 @@ def inflate(data, limit, raw, tokens, blocks):
             at += 8 * size
         elif kind in (FIXED, DYNAMIC):
             if kind == FIXED:
-                lengths[:] = FIXED_LENGTHS
+                for symbol in range(CODES):  # not lengths[:], which takes numba long
+                    lengths[symbol] = FIXED_LENGTHS[symbol]
             else:
                 at = read_lengths(data, at, limit, lengths, symbols)
                 if at < 0:

@@ -139,7 +139,8 @@ def find_tokens(data, ends, settings, stop, actual, fixes, heads, links, tokens,
     )
     farthest = width - AHEAD
     need = AHEAD if method >= EAGER else LONGEST + 1 if method == RUNS else 1
-    at, ahead, read, piece, size = 0, 0, 0, 0, data.size
+    at, ahead, read, piece, size = np.int64(0), 0, 0, 0, data.size
+    literal, pair = np.int64(LITERAL), np.int64(2)  # not literals, for which numba would compile kernels anew
     base, waiting, match = np.int64(0), False, np.int64(0)
     allowed = MOST_WORK * (np.int64(size) + (1 << 12))
     while at < stop or stop == size:  # once more at the end, where the window may slide
@@ -161,7 +162,7 @@ def find_tokens(data, ends, settings, stop, actual, fixes, heads, links, tokens,
         if ahead == 0:
             break
         if method <= RUNS:
-            predicted: Any = np.int64(LITERAL)
+            predicted: Any = literal
             if method == RUNS and at and ahead >= SHORTEST:
                 length = 0
                 while length < min(LONGEST, ahead) and data[at + length] == data[at - 1]:
@@ -176,8 +177,8 @@ def find_tokens(data, ends, settings, stop, actual, fixes, heads, links, tokens,
         usable = candidate > base and at - candidate <= farthest
         lowest = max(base, at - farthest)
         if method == EAGER:
-            predicted = longest(data, at, candidate, 2, lowest, ahead, chain, nice, links, state) if usable else 0
-            token = settle(max(predicted, LITERAL), at, size, actual, fixes, state, tokens, found, bases, symbols)
+            predicted = longest(data, at, candidate, pair, lowest, ahead, chain, nice, links, state) if usable else 0
+            token = settle(max(predicted, literal), at, size, actual, fixes, state, tokens, found, bases, symbols)
             length = token & 511
             ahead -= length
             if LITERAL < length <= lazy and ahead >= SHORTEST:
@@ -186,7 +187,7 @@ def find_tokens(data, ends, settings, stop, actual, fixes, heads, links, tokens,
             at += length
             continue
         before, match = match, np.int64(0)
-        reached = max(before & 511, 2)
+        reached = max(before & 511, pair)
         if usable and reached < lazy:
             tries = chain >> 2 if reached >= good else chain
             match = longest(data, at, candidate, reached, lowest, ahead, tries, nice, links, state)
@@ -198,7 +199,7 @@ def find_tokens(data, ends, settings, stop, actual, fixes, heads, links, tokens,
             at += 1
             ahead -= 1
             continue
-        predicted = before if before and match == 0 else LITERAL
+        predicted = before if before and match == 0 else literal
         token = settle(predicted, at - 1, size, actual, fixes, state, tokens, found, bases, symbols)
         length = token & 511
         for place in range(at + 1, min(at - 1 + length, at + ahead - 2)):
@@ -211,5 +212,5 @@ def find_tokens(data, ends, settings, stop, actual, fixes, heads, links, tokens,
             at += 1
             ahead -= 1
     if waiting and ahead == 0:
-        settle(LITERAL, at - 1, size, actual, fixes, state, tokens, found, bases, symbols)
+        settle(literal, at - 1, size, actual, fixes, state, tokens, found, bases, symbols)
     return waiting

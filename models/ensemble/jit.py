@@ -14,6 +14,7 @@ from lmzip.coders.compiled import compiled
 # Without _nrt every view of an array counts its references, atomically: a quarter of the time.
 kernel = compiled(_nrt=False)
 inline = compiled(_nrt=False, forceinline=True)
+once = compiled(_nrt=False, inline="always")  # what one kernel calls in one place: not compiled by itself
 
 u32, u64, i32, i64 = np.uint32, np.uint64, np.int32, np.int64
 

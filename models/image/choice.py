@@ -59,8 +59,8 @@ def _on_lattice(pixels: Pixels, plan: ImagePlan) -> tuple[ImagePlan, bool]:
     """
     flat = np.ascontiguousarray(pixels.reshape(1, -1, 3))
     sample = flat[:, :: max(1, flat.shape[1] // 4096)]
-    whole = ((sample > 0) & (sample < 255)).all(axis=2)
-    share, sample = whole.mean(), sample[:, whole[0]]
+    whole = np.all((sample[0] > 0) & (sample[0] < 255), axis=1)
+    share, sample = whole.mean(), sample[:, whole]
     if share < _UNCLIPPED:
         return plan, False
     if (sample.max(axis=2) == sample.min(axis=2)).mean() > 0.5:  # greys are on every lattice

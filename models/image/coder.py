@@ -45,7 +45,7 @@ class Coder:
         bits = min(max((height * width * channels).bit_length() + 2, 14), 22)
         self._learnt = state.make_learnt(channels, phases, bits)
         self._cursor, self._fixed = state.make_cursor(), state.make_fixed()
-        self._cursor.facts[LIMIT], self._cursor.facts[MATCH] = 250, -1
+        self._cursor["facts"][[LIMIT, MATCH]] = 250, -1
         self._pixels = max(_PIECE // channels, 1)
         most = min(self._pixels, width) * channels * MOST_DECISIONS
         self._bits, self._probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)

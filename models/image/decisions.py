@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lmzip.coders.bits import decode_bit
-from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, u32
+from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, once, u32
 from lmzip.models.ensemble.maps import STEPS, interpolated, learn_maps, step_of
 from lmzip.models.ensemble.mixer import dot, squash, train
 from lmzip.models.ensemble.numbers import LOGIT_MAX
@@ -36,7 +36,7 @@ def expert_input(cursor, fixed, e, zero, one):
     cursor.mixed[e] = fixed.stretch[min(max(i64(ratio * 4096.0), 0), 4095)]
 
 
-@inline
+@once
 def counter_inputs(cursor, learnt, fixed, key):
     """Find the counters of a decision and write what they say."""
     last = u32(len(learnt.counters) - 1)
@@ -56,7 +56,7 @@ def counter_inputs(cursor, learnt, fixed, key):
             cursor.mixed[FIRST_COUNTER + COUNTERS + i] = (p - (1 << 21)) >> (11 if seen > 6 else 12)
 
 
-@inline
+@once
 def learn_counters(cursor, learnt, fixed, bit):
     """Move the counters towards a bit."""
     limit = cursor.facts[LIMIT]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmzip.models.ensemble.jit import combine, i64, inline, kernel, u32
+from lmzip.models.ensemble.jit import combine, i64, inline, kernel, once, u32
 from lmzip.models.image.decisions import (
     CHANNEL,
     LENGTH,
@@ -54,7 +54,7 @@ def _same(image, y, x, from_y, from_x):
     return same
 
 
-@kernel
+@once
 def _repeat_contexts(plane, learnt, cursor, image, y, x):
     """Hash what is known around a pixel; find a match where there is none."""
     here, north = plane.colours[y % ROWS], plane.colours[(y - 1) % ROWS]
@@ -113,7 +113,7 @@ def _repeat_contexts(plane, learnt, cursor, image, y, x):
     return match
 
 
-@kernel
+@once
 def code_repeat(plane, learnt, cursor, fixed, image, y, x, bits, probabilities, reader):
     """Say whether a pixel is like another one: 1 and the pixel is written, 0, or -1 where the code is impossible."""
     match = _repeat_contexts(plane, learnt, cursor, image, y, x)
@@ -162,7 +162,7 @@ def code_repeat(plane, learnt, cursor, fixed, image, y, x, bits, probabilities, 
     return i64(0)
 
 
-@kernel
+@once
 def learn_repeat(plane, learnt, cursor, image, y, x):
     """Remember a whole pixel, and follow the match."""
     facts, width = cursor.facts, image.shape[1]
@@ -184,7 +184,7 @@ def learn_repeat(plane, learnt, cursor, image, y, x):
             facts[MATCH] = -1
 
 
-@kernel
+@once
 def set_direct_contexts(plane, cursor, y, x, c, level, centre):
     """Hash the contexts of a sample that is spelled directly."""
     here, north = plane.rows[y % ROWS], plane.rows[(y - 1) % ROWS]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, u32
+from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, once, u32
 from lmzip.models.image.decisions import CHANNEL, COUNT, PLACE_A, PLACE_B, PLACE_C, PLACE_D, RATE, SIGNS
 from lmzip.models.image.repeats import code_repeat, learn_repeat, set_direct_contexts
 from lmzip.models.image.spelling import spell, spell_directly
@@ -35,7 +35,7 @@ def middle_of(a, b, c):
     return max(min(a, b), min(max(a, b), c))
 
 
-@kernel
+@once
 def guess(plane, learnt, cursor, fixed, y, x, c, phase):
     """Write the predictions of a sample; return the mean error of the last one, in units of 2^-12, and its level."""
     here, north, north2 = plane.rows[y % ROWS], plane.rows[(y - 1) % ROWS], plane.rows[(y - 2) % ROWS]
@@ -94,7 +94,7 @@ def _nearby(recent, before, at):
     )  # fmt: skip
 
 
-@kernel
+@once
 def place_experts(plane, learnt, cursor, fixed, y, x, c):
     """Set the experts' distributions."""
     recent, before = plane.errors[y & 1, c], plane.errors[(y - 1) & 1, c]
@@ -108,7 +108,7 @@ def place_experts(plane, learnt, cursor, fixed, y, x, c):
         cursor.inverse[e] = spread / scale
 
 
-@kernel
+@once
 def set_contexts(plane, cursor, fixed, y, x, c, level, centre):
     """Hash the contexts of a sample's counters, and choose the mixer's weights."""
     here, north = plane.rows[y % ROWS], plane.rows[(y - 1) % ROWS]
@@ -168,7 +168,7 @@ def set_contexts(plane, cursor, fixed, y, x, c, level, centre):
     facts[PLACE_D] = channel * 512 + (coarse(fixed, w - centre) + 10) * 21 + coarse(fixed, n - centre) + 10
 
 
-@kernel
+@once
 def remember(plane, learnt, cursor, fixed, y, x, c, phase, level, value, keeps, every):
     """Learn a sample."""
     here = plane.rows[y % ROWS]
@@ -242,7 +242,7 @@ def code_row(
     return cursor.facts[COUNT]
 
 
-@inline
+@once
 def _begin_row(plane, y, width, channels):
     """Fill what lies beside a row."""
     here = plane.rows[y % ROWS]
@@ -254,7 +254,7 @@ def _begin_row(plane, y, width, channels):
         plane.colours[y % ROWS, x] = plane.colours[(y - 1) % ROWS, PAD]
 
 
-@inline
+@once
 def _end_row(plane, y, width, channels):
     """Fill what lies behind a row."""
     here, colours = plane.rows[y % ROWS], plane.colours[y % ROWS]
@@ -264,7 +264,7 @@ def _end_row(plane, y, width, channels):
         colours[PAD + width + x] = colours[PAD + width - 1]
 
 
-@inline
+@once
 def _extend_up(plane, x, channels):
     """Let the rows above the first one be like the pixel on the left."""
     for up in range(1, ROWS):
@@ -274,7 +274,7 @@ def _extend_up(plane, x, channels):
             plane.colours[-up % ROWS, PAD + x + right] = plane.colours[0, PAD + x - 1]
 
 
-@inline
+@once
 def _code_sample(plane, learnt, cursor, fixed, y, x, c, value, level, top, mode, bits, probabilities, reader):
     """Code a sample that is predicted: return its value, or -1 where the code is impossible."""
     place_experts(plane, learnt, cursor, fixed, y, x, c)
@@ -290,7 +290,7 @@ def _code_sample(plane, learnt, cursor, fixed, y, x, c, value, level, top, mode,
     return spell(cursor, learnt, fixed, value, centre, k, scale < 6000, top, bits, probabilities, reader)
 
 
-@inline
+@once
 def _repeat_sample(plane, y, x, c, value):
     """Remember a sample that a repeat gave."""
     plane.rows[y % ROWS, c, PAD + x] = value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,36 +49,29 @@ class Learnt(NamedTuple):
     maps: NDArray[np.int32]  # adaptive maps, flat
 
 
-class Cursor(NamedTuple):
-    """The sample and the decision at hand."""
-
-    inputs: NDArray[np.int32]  # (SQUARES, NEIGHBOURS) of least squares
-    values: NDArray[np.float64]  # (NEIGHBOURS + 1,)
-    work: NDArray[np.float64]  # (NEIGHBOURS, NEIGHBOURS + 1)
-    solution: NDArray[np.float64]  # (NEIGHBOURS,)
-    predictions: NDArray[np.int32]  # (PREDICTIONS,) in units of 2^-4
-    centre: NDArray[np.int32]  # (EXPERTS,) of distributions, in units of 2^-4
-    inverse: NDArray[np.float64]  # (EXPERTS,) 1 / scale, times STEPS / 2^4
-    low: NDArray[np.float64]  # (EXPERTS,) share of a distribution below the range at hand
-    high: NDArray[np.float64]  # (EXPERTS,)
-    middle: NDArray[np.float64]  # (EXPERTS,)
-    contexts: NDArray[np.uint32]  # (COUNTERS,) hashes of the sample's contexts
-    places: NDArray[np.int64]  # (COUNTERS,) counters of the decision
-    mixed: NDArray[np.int32]  # (INPUTS,) inputs of the mixer
-    rows: NDArray[np.int64]  # (SETS,) weights chosen
-    outputs: NDArray[np.int32]  # (SETS + 1,)
-    steps: NDArray[np.int64]  # (MAPS + 1,)
-    facts: NDArray[np.int64]  # (16,) see decisions.py
-
-
-class Fixed(NamedTuple):
-    """Fixed tables."""
-
-    stretch: NDArray[np.int16]
-    squash: NDArray[np.int32]
-    distribution: NDArray[np.float64]
-    logs: NDArray[np.int32]
-    reciprocals: NDArray[np.int32]
+# The sample and the decision at hand: a record, as kernels pass that on as one pointer, and a tuple array by array.
+CURSOR = np.dtype(
+    [
+        ("inputs", np.int32, (SQUARES, NEIGHBOURS)),  # of least squares
+        ("values", np.float64, (NEIGHBOURS + 1,)),
+        ("work", np.float64, (NEIGHBOURS, NEIGHBOURS + 1)),
+        ("solution", np.float64, (NEIGHBOURS,)),
+        ("predictions", np.int32, (PREDICTIONS,)),  # in units of 2^-4
+        ("centre", np.int32, (EXPERTS,)),  # of distributions, in units of 2^-4
+        ("inverse", np.float64, (EXPERTS,)),  # 1 / scale, times STEPS / 2^4
+        ("low", np.float64, (EXPERTS,)),  # share of a distribution below the range at hand
+        ("high", np.float64, (EXPERTS,)),
+        ("middle", np.float64, (EXPERTS,)),
+        ("contexts", np.uint32, (COUNTERS,)),  # hashes of the sample's contexts
+        ("places", np.int64, (COUNTERS,)),  # counters of the decision
+        ("mixed", np.int32, (INPUTS,)),  # inputs of the mixer
+        ("rows", np.int64, (SETS,)),  # weights chosen
+        ("outputs", np.int32, (SETS + 1,)),
+        ("steps", np.int64, (MAPS + 1,)),
+        ("facts", np.int64, (16,)),  # see decisions.py
+    ],
+    align=True,
+)
 
 
 def make_plane(width: int, channels: int, places: NDArray[np.int64], counts: NDArray[np.int64]) -> Plane:
@@ -118,31 +111,21 @@ def make_learnt(channels: int, phases: int, bits: int) -> Learnt:
     )
 
 
-def make_cursor() -> Cursor:
+def make_cursor() -> np.void:
     """Return a cursor at nothing."""
-    return Cursor(
-        inputs=np.zeros((SQUARES, NEIGHBOURS), np.int32),
-        values=np.zeros(NEIGHBOURS + 1),
-        work=np.zeros((NEIGHBOURS, NEIGHBOURS + 1)),
-        solution=np.zeros(NEIGHBOURS),
-        predictions=np.zeros(PREDICTIONS, np.int32),
-        centre=np.zeros(EXPERTS, np.int32),
-        inverse=np.zeros(EXPERTS),
-        low=np.zeros(EXPERTS),
-        high=np.zeros(EXPERTS),
-        middle=np.zeros(EXPERTS),
-        contexts=np.zeros(COUNTERS, np.uint32),
-        places=np.zeros(COUNTERS, np.int64),
-        mixed=np.zeros(INPUTS, np.int32),
-        rows=np.zeros(SETS, np.int64),
-        outputs=np.zeros(SETS + 1, np.int32),
-        steps=np.zeros(MAPS + 1, np.int64),
-        facts=np.zeros(16, np.int64),
-    )
+    return cast(np.void, np.zeros(1, CURSOR)[0])
 
 
-def make_fixed() -> Fixed:
-    """Return the fixed tables."""
-    return Fixed(
-        numbers.stretch_table(), numbers.squash_table(), tables.distribution(), tables.logs(), tables.reciprocals()
-    )
+def make_fixed() -> np.void:
+    """Return the fixed tables: a record, as the cursor is."""
+    parts: dict[str, NDArray[Any]] = {
+        "stretch": numbers.stretch_table(),
+        "squash": numbers.squash_table(),
+        "distribution": tables.distribution(),
+        "logs": tables.logs(),
+        "reciprocals": tables.reciprocals(),
+    }
+    record = np.zeros(1, np.dtype([(name, part.dtype, part.shape) for name, part in parts.items()], align=True))[0]
+    for name, part in parts.items():
+        record[name] = part
+    return cast(np.void, record)
