@@ -20,6 +20,7 @@ from lmzip.models.ensemble.ensemble import Ensemble
 from lmzip.models.ensemble.parts import ALL, CONTEXTS, LEAN, SETS, Parts
 from lmzip.models.ensemble.prior import Prior
 from lmzip.models.ensemble.records import find_record
+from lmzip.models.ensemble.shapes import best_shape
 from lmzip.models.ensemble.tree import make_tree
 from lmzip.models.text import TextModel
 from lmzip.options import LEVELS
@@ -36,7 +37,9 @@ class Measured:
         self.windows = LEVELS[6].windows(len(self.data))
         self.network = network_helps(self.data, model)
         bytes_ = np.frombuffer(self.data, np.uint8).astype(np.int32)
-        self.tree = model.tree if self.network else make_tree([bytes([byte]) for byte in range(256)])
+        self.tree = (
+            model.tree if self.network else make_tree([bytes([byte]) for byte in range(256)], best_shape(self.data))
+        )
         table = lockstep.cut(model.encode(self.data) if self.network else bytes_, self.windows)
         self.table = table[:, :-1] if table.shape[1] > 1 else table  # the last step may lack a window
         self.predictions: list[NDArray[np.uint32] | None] = [None] * len(self._starts())

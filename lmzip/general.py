@@ -42,18 +42,6 @@ def encode_general(data: bytes) -> tuple[int, bytes]:
     return min(packed, key=lambda candidate: len(candidate[1]))
 
 
-def decode_zstd(payload: bytes, raw_size: int, what: str) -> bytes:
-    """Return the raw_size bytes of a zstd frame; CorruptError unless it is just that."""
-    decompressor = zstd.ZstdDecompressor()
-    try:
-        data = decompressor.decompress(payload, raw_size + 1)
-    except zstd.ZstdError as error:
-        raise CorruptError(f"{what}: {error}") from error
-    if not decompressor.eof or decompressor.unused_data:
-        raise CorruptError(f"{what}: not exactly one zstd frame of {raw_size} bytes")
-    return data
-
-
 def encode_lzma(data: bytes) -> bytes:
     """Return the smaller of what lzma's default makes and what does best on a sample from the middle."""
 
@@ -67,18 +55,17 @@ def encode_lzma(data: bytes) -> bytes:
     return min((encode(data, view) for view in {0, best}), key=len)
 
 
-def decode_lzma(payload: bytes, raw_size: int, what: str) -> bytes:
-    """Return the raw_size bytes of an LZMA2 stream; CorruptError unless it is just that."""
-    decompressor = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_LZMA_FILTER])
-    try:
-        data = decompressor.decompress(payload, raw_size + 1)
-    except lzma.LZMAError as error:
-        raise CorruptError(f"{what}: {error}") from error
-    if not decompressor.eof or decompressor.unused_data:
-        raise CorruptError(f"{what}: not exactly one lzma2 stream of {raw_size} bytes")
-    return data
-
-
 def decode_general(type_: int, payload: bytes, raw_size: int, what: str) -> bytes:
     """Return what encode_general was given. Raises CorruptError unless the payload is just that."""
-    return (decode_zstd if type_ == container.ZSTD else decode_lzma)(payload, raw_size, what)
+    decompressor: zstd.ZstdDecompressor | lzma.LZMADecompressor
+    if type_ == container.ZSTD:
+        decompressor, name = zstd.ZstdDecompressor(), "zstd frame"
+    else:
+        decompressor, name = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[_LZMA_FILTER]), "lzma2 stream"
+    try:
+        data = decompressor.decompress(payload, raw_size + 1)
+    except (zstd.ZstdError, lzma.LZMAError) as error:
+        raise CorruptError(f"{what}: {error}") from error
+    if not decompressor.eof or decompressor.unused_data:
+        raise CorruptError(f"{what}: not exactly one {name} of {raw_size} bytes")
+    return data

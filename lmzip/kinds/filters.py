@@ -10,10 +10,13 @@ kernel = compiled()
 
 
 @kernel
-def _predict(kind, left, above, corner):
-    """Return what a filter subtracts from a byte with these neighbours."""
+def _predict(kind, rows, y, x, step):
+    """Return what a filter subtracts from a byte of the rows, of which those on the left and above are known."""
+    left = np.int32(rows[y, x - step]) if x >= step else np.int32(0)
+    above = np.int32(rows[y - 1, x]) if y else np.int32(0)
+    corner = np.int32(rows[y - 1, x - step]) if y and x >= step else np.int32(0)
     if kind == 0:
-        return 0
+        return np.int32(0)
     if kind == 1:
         return left
     if kind == 2:
@@ -31,10 +34,7 @@ def filter_rows(rows, kinds, step, filtered):
     """Filter the rows, uint8 (height, size), with kinds, uint8 (height,), into `filtered`. step: bytes a pixel."""
     for y in range(rows.shape[0]):
         for x in range(rows.shape[1]):
-            left = np.int32(rows[y, x - step]) if x >= step else np.int32(0)
-            above = np.int32(rows[y - 1, x]) if y else np.int32(0)
-            corner = np.int32(rows[y - 1, x - step]) if y and x >= step else np.int32(0)
-            filtered[y, x] = np.int32(rows[y, x]) - _predict(kinds[y], left, above, corner)
+            filtered[y, x] = np.int32(rows[y, x]) - _predict(kinds[y], rows, y, x, step)
 
 
 @kernel
@@ -42,7 +42,4 @@ def unfilter_rows(filtered, kinds, step, rows):
     """Undo filter_rows."""
     for y in range(rows.shape[0]):
         for x in range(rows.shape[1]):
-            left = np.int32(rows[y, x - step]) if x >= step else np.int32(0)
-            above = np.int32(rows[y - 1, x]) if y else np.int32(0)
-            corner = np.int32(rows[y - 1, x - step]) if y and x >= step else np.int32(0)
-            rows[y, x] = np.int32(filtered[y, x]) + _predict(kinds[y], left, above, corner)
+            rows[y, x] = np.int32(filtered[y, x]) + _predict(kinds[y], rows, y, x, step)

@@ -30,7 +30,7 @@ CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 FILTERS = 5
-EACH, LISTED = 0, 1  # how the filters stand in the rest: a byte each; the same for all
+EACH, ALIKE = 0, 1  # how the filters stand in the rest: a byte for each line; ALIKE + the filter of all lines
 
 
 class Chunk(NamedTuple):
@@ -306,16 +306,16 @@ def filter_(header: Header, samples: NDArray[Any], reader: Reader) -> bytes:
 
 def _write_filters(writer: Writer, filters: NDArray[np.uint8]) -> None:
     if (filters == filters[0]).all():
-        writer.numbers(LISTED + int(filters[0]))
+        writer.numbers(ALIKE + int(filters[0]))
     else:
         writer.numbers(EACH)
         writer.buffer += filters.tobytes()
 
 
 def _read_filters(reader: Reader, count: int) -> NDArray[np.uint8]:
-    how = reader.number(LISTED + FILTERS - 1)
+    how = reader.number(ALIKE + FILTERS - 1)
     if how:
-        return np.full(count, how - LISTED, np.uint8)
+        return np.full(count, how - ALIKE, np.uint8)
     filters = np.frombuffer(reader.take(count), np.uint8)
     if int(filters.max()) >= FILTERS:
         raise ValueError("a filter that PNG does not have")

@@ -5,24 +5,12 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import xxhash
-from numpy.typing import NDArray
 
 from lmzip.models.audio.plan import SoundPlan
 from lmzip.models.audio.sound import encode_samples
+from lmzip.models.digest import DecisionDigest
 
 REFERENCE_DIGEST = "3d68e3d368d64146"
-
-
-class _Digest:
-    """An encoder that hashes what it is given."""
-
-    def __init__(self) -> None:
-        self.hash = xxhash.xxh3_64()
-
-    def encode_bits(self, bits: NDArray[np.uint8], probabilities: NDArray[np.uint16]) -> None:
-        """Hash decisions."""
-        self.hash.update(bits.tobytes() + probabilities.astype("<u2").tobytes())
 
 
 def reference_digest() -> str:
@@ -34,10 +22,10 @@ def reference_digest() -> str:
         last[1], last[0] = last[0], swing[t]
     sound = np.clip(swing + noise[:, ::-1] // 512, -32768, 32767)
     sound[700:800], sound[1200:1210], sound[1500:] = 0, noise[1200:1210], sound[1500:] // 64 * 64
-    digest = _Digest()
+    digest = DecisionDigest()
     encode_samples(sound.astype(np.int32), 16, SoundPlan(2), digest)
     encode_samples(sound[:300, :1].astype(np.int32) * 65536, 32, SoundPlan(0), digest)
-    return digest.hash.hexdigest()
+    return digest.hexdigest()
 
 
 @functools.cache

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader
+from lmzip.models.digest import DecisionDigest
 from lmzip.models.ensemble import state
 from lmzip.models.ensemble.decisions import code
 from lmzip.models.ensemble.numbers import HISTORY_LIMIT
@@ -96,21 +96,20 @@ REFERENCE_DIGEST = "cbf41ea47107f9fa"
 def reference_digest() -> str:
     """Return the hash of the probabilities of a fixed block, lines, repeats and noise, in both shapes."""
     vocabulary = sorted([*(bytes([byte]) for byte in range(256)), b"ab", b"abc", b", "])
-    digest = xxhash.xxh3_64()
+    digest = DecisionDigest()
     for shape in (FLAT, TEXT):
         _digest_block(make_tree(vocabulary, shape), digest)
     return digest.hexdigest()
 
 
-def _digest_block(tree: Tree, digest: xxhash.xxh3_64) -> None:
+def _digest_block(tree: Tree, digest: DecisionDigest) -> None:
     ensemble = Ensemble(tree, 3, 1200, 0, True)
     raw = np.random.PCG64(20261124).random_raw(40 * 3 * (1 + len(tree.length))) >> np.uint64(40)
     for step, row in enumerate(raw.reshape(40, 3, -1)):
         symbols = (row[:, 0] % np.uint64(259 if step % 8 == 0 else 7) + np.uint64(97 - step % 3)).astype(np.int32)
         frequencies = (1 + (row[:, 1:] >> np.uint64(10))).astype(np.uint32)
         frequencies[:, 0] += np.uint32(1 << 24) - frequencies.sum(axis=1, dtype=np.uint32)
-        bits, probabilities = ensemble.encode(np.minimum(symbols, 258)[None], frequencies[None])
-        digest.update(bits.tobytes() + probabilities.astype("<u2").tobytes())
+        digest.encode_bits(*ensemble.encode(np.minimum(symbols, 258)[None], frequencies[None]))
 
 
 @functools.cache

@@ -27,10 +27,9 @@ _FAST = ((_NONE, (5, 4, 0), _NONE), (8, 8, 8))
 _USUAL = (((11, 8, 3), (7, 4, 1), (11, 6, 3)), (4, 2, 8))
 _SLOW = (_USUAL[0], (1, 1, 1))
 
-
 _PIECE = 1 << 14  # samples that are coded in one call
 Decisions = tuple[NDArray[np.uint8], NDArray[np.uint16]]
-Numbers = tuple[tuple[int, int, int], ...]
+Numbers = tuple[tuple[int, int, int], ...]  # for each of the least squares: of _NEAR, of _CODED, of _LATER
 
 
 class Coder:
@@ -54,9 +53,8 @@ class Coder:
     def row(self, image: NDArray[np.uint16], y: int, reader: BitReader = NO_BITS) -> Iterator[Decisions]:
         """Code a row of an image (height, width, channels), which is written where there is a reader.
 
-        Images of all depths are uint16: the kernels are compiled for one type.
-
-        Yields bits and probabilities of pieces of the row; they are overwritten by the next piece.
+        Images of all depths are uint16: the kernels are compiled for one type. Yields bits and probabilities of
+        pieces of the row; they are overwritten by the next piece.
         """
         width = image.shape[1]
         for first in range(0, width, self._pixels):
@@ -70,9 +68,7 @@ class Coder:
             yield self._bits[:count], self._probabilities[:count]
 
 
-def _neighbours(
-    channels: int, numbers: tuple[tuple[int, int, int], ...]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _neighbours(channels: int, numbers: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the inputs of least squares: places (channels, SQUARES, NEIGHBOURS, 3) and their numbers."""
     places = np.zeros((channels, state.SQUARES, state.NEIGHBOURS, 3), np.int64)
     counts = np.zeros((channels, state.SQUARES), np.int64)

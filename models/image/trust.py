@@ -5,24 +5,12 @@ from __future__ import annotations
 import functools
 
 import numpy as np
-import xxhash
-from numpy.typing import NDArray
 
+from lmzip.models.digest import DecisionDigest
 from lmzip.models.image.pixels import encode_pixels
 from lmzip.models.image.plan import ImagePlan
 
 REFERENCE_DIGEST = "9736c1177c4518ca"
-
-
-class _Digest:
-    """An encoder that hashes what it is given."""
-
-    def __init__(self) -> None:
-        self.hash = xxhash.xxh3_64()
-
-    def encode_bits(self, bits: NDArray[np.uint8], probabilities: NDArray[np.uint16]) -> None:
-        """Hash decisions."""
-        self.hash.update(bits.tobytes() + probabilities.astype("<u2").tobytes())
 
 
 def reference_digest() -> str:
@@ -32,10 +20,10 @@ def reference_digest() -> str:
     pixels = (raw >> np.uint64(2)).astype(np.int64) + (4 * x + 2 * y)[:, :, None]
     pixels[8:16, :12] = 200
     pixels[16:, 12:] = pixels[:8, 12:]
-    digest = _Digest()
+    digest = DecisionDigest()
     for phases, mode in ((0, 0), (1, 0), (0, 1)):
         encode_pixels(pixels.astype(np.uint8), 8, ImagePlan(0, 0, 0, 1, phases, mode, 6), digest)
-    return digest.hash.hexdigest()
+    return digest.hexdigest()
 
 
 @functools.cache

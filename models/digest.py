@@ -1,0 +1,22 @@
+"""What self-tests hash."""
+
+from __future__ import annotations
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+
+class DecisionDigest:
+    """An encoder of decisions that hashes them with their probabilities."""
+
+    def __init__(self) -> None:
+        self._hash = xxhash.xxh3_64()
+
+    def encode_bits(self, bits: NDArray[np.uint8], probabilities: NDArray[np.uint16]) -> None:
+        """Hash decisions."""
+        self._hash.update(bits.tobytes() + probabilities.astype("<u2").tobytes())
+
+    def hexdigest(self) -> str:
+        """Return the hash, the same on every machine."""
+        return self._hash.hexdigest()
