@@ -17,7 +17,7 @@ import tqdm
 from lmzip import baselines
 from lmzip.baselines import COLUMNS, XZ, Compressor
 from lmzip.errors import ModelError
-from lmzip.options import DEFAULT_LEVEL
+from lmzip.options import DEFAULT_LEVEL, LEVELS
 from lmzip.report import format_size, format_speed, format_times
 
 HERE = Path(__file__).resolve().parent
@@ -241,7 +241,9 @@ def main(
         raise click.UsageError("--reference goes with --markdown")
     try:
         if corpus is not None:
-            model, info = baselines.open_model(source, threads=threads, notify=lambda text: click.echo(text, err=True))
+            model, info = baselines.open_model(
+                source or LEVELS[level].model, threads=threads, notify=lambda text: click.echo(text, err=True)
+            )
             compressors = [baselines.lmzip_compressor(level, model)]
             compressors += [peer for peer in baselines.PEERS if not peer.missing]
             files = find_files(corpus, only, limit_mb)

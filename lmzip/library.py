@@ -13,8 +13,9 @@ from lmzip.errors import ModelError
 from lmzip.models.base import Model
 from lmzip.models.bundle import FILES
 from lmzip.models.profile import differences, is_portable
+from lmzip.options import BASE, DEFAULT_LEVEL, LEVELS, SMALL
 
-DEFAULT_MODEL = "text-4"
+DEFAULT_MODEL = LEVELS[DEFAULT_LEVEL].model
 FLOAT = "float:"  # before the folder of a Hugging Face model that transformers is to evaluate
 
 
@@ -29,7 +30,8 @@ class Shipped:
 # By the id that files record. A changed model gets a new id, and the old one stays as long as
 # files made with it are to be read.
 SHIPPED = {
-    "text-4": Shipped("default", "25051eeff2a48409ecb48f7c834cb656120cd6863bd50616317042ce5cece79f"),
+    SMALL: Shipped("small", "25051eeff2a48409ecb48f7c834cb656120cd6863bd50616317042ce5cece79f"),
+    BASE: Shipped("base", "2f2e3a45c9e78438eec5bff40407aede7775e3ff66b1be4fbb88a45c923fc090"),
 }
 
 _lock = threading.Lock()
@@ -59,8 +61,8 @@ def load_model(
 ) -> Model:
     """Load a model, or return it if it was loaded before with the same arguments.
 
-    source: the id of a model that ships, the folder of another, or None for the default; `float:FOLDER` for a Hugging
-    Face model as transformers evaluates it, by which files are only for the same machine and versions.
+    source: the id of a model that ships, the folder of another, or None for the default level's; `float:FOLDER` for a
+    Hugging Face model as transformers evaluates it, by which files are only for the same machine and versions.
     threads: CPU threads it may use; None: all that the process may. backend: `cpu`, `torch` or
     `cuda`; None: the fastest that proves itself on the CPU. Neither ever changes a byte.
     notify: called with a message before something that takes long, such as compiling.

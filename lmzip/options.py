@@ -11,6 +11,8 @@ from lmzip.models.ensemble.parts import ALL, LEAN, Parts
 # Called with the number of bytes of a block that are done, now and then, never with fewer than before.
 Progress = Callable[[float], None]
 
+SMALL, BASE = "text-4", "text-5"  # ids of the models that ship
+
 METHODS = ("auto", "ensemble", "adaptive", "model", "rank", "general")
 KINDS = ("auto", "bytes", "image", "audio")
 
@@ -20,7 +22,7 @@ class Level:
     """How a block is cut: ceil(size / window_size) windows, but at most max_windows.
 
     Longer windows predict better; more windows decode faster, as long as there are threads for them: eight
-    keep two busy. Without a network there is nothing to share.
+    keep two busy. Without a network there is nothing to share. model: the one to take where none is given.
     """
 
     block_size: int
@@ -28,6 +30,7 @@ class Level:
     max_windows: int
     method: str = "ensemble"
     parts: Parts = ALL
+    model: str = BASE
 
     def windows(self, size: int) -> int:
         """Return the number of windows for a block of `size` bytes: of nothing else."""
@@ -35,11 +38,11 @@ class Level:
 
 
 LEVELS = {
-    1: Level(1 << 20, 1 << 20, 1, "adaptive", LEAN),
-    2: Level(1 << 22, 1 << 22, 1, "adaptive", LEAN),
-    3: Level(1 << 22, 1 << 22, 1, "adaptive", ALL),
-    4: Level(1 << 21, 4096, 64, "ensemble", LEAN),
-    5: Level(1 << 22, 8192, 32, "ensemble", ALL),
+    1: Level(1 << 20, 1 << 20, 1, "adaptive", LEAN, SMALL),
+    2: Level(1 << 22, 1 << 22, 1, "adaptive", LEAN, SMALL),
+    3: Level(1 << 22, 1 << 22, 1, "adaptive", ALL, SMALL),
+    4: Level(1 << 21, 4096, 64, "ensemble", LEAN, SMALL),
+    5: Level(1 << 22, 8192, 32, "ensemble", ALL, SMALL),
     6: Level(1 << 22, 16384, 16, "ensemble", ALL),
     7: Level(1 << 22, 65536, 8, "ensemble", ALL),
     8: Level(1 << 23, 1 << 18, 4, "ensemble", ALL),

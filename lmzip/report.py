@@ -277,10 +277,10 @@ def _print(report: Report, form: str | None) -> None:
 
 
 def _choose(
-    levels: Sequence[int], model: Model | None, peers: str | None, with_lmzip: bool, more: Sequence[Compressor]
+    lmzips: Sequence[tuple[int, Model | None]], peers: str | None, more: Sequence[Compressor]
 ) -> list[Compressor]:
     """Return the compressors that were asked for; click.UsageError where there is none of that name."""
-    chosen = [baselines.lmzip_compressor(level, model) for level in levels] if with_lmzip else []
+    chosen = [baselines.lmzip_compressor(level, model) for level, model in lmzips]
     try:
         names = [name.strip() for name in (peers or "").split(",") if name.strip()]
         return chosen + ([*baselines.PEERS, *more] if peers is None else baselines.peers_named(names, more))
@@ -334,18 +334,22 @@ def report_command(
     pictures, or all are sounds, so are some of the peers; they give back the pixels or samples only.
     """
     levels = [level for level in LEVELS if flags[f"level_{level}"]] or [DEFAULT_LEVEL]
+    levels = [] if no_lmzip else levels
     more = media_peers.peers_for(files)
-    _choose(levels, None, peers, not no_lmzip, more)  # errors before the model is loaded
-    model, info = None, None
-    if not no_lmzip:
-        try:
+    _choose([(level, None) for level in levels], peers, more)  # errors before a model is loaded
+    lmzips: list[tuple[int, Model | None]] = []
+    info = None
+    try:
+        for level in levels:
             model, info = baselines.open_model(
-                source, threads=threads or None, backend=backend, notify=lambda message: say(f"lmzip: {message}")
-            )
-        except ModelError as error:
-            say(f"lmzip: {error} (--no-lmzip measures the other compressors)")
-            context.exit(Exit.MODEL)
-    chosen = _choose(levels, model, peers, not no_lmzip, more)
+                source or LEVELS[level].model, threads=threads or None, backend=backend,
+                notify=lambda message: say(f"lmzip: {message}"),
+            )  # fmt: skip
+            lmzips.append((level, model))
+    except ModelError as error:
+        say(f"lmzip: {error} (--no-lmzip measures the other compressors)")
+        context.exit(Exit.MODEL)
+    chosen = _choose(lmzips, peers, more)
     skipped = tuple(compressor.name for compressor in chosen if compressor.missing)
     compressors = [compressor for compressor in chosen if not compressor.missing]
     for compressor in chosen:

@@ -137,7 +137,7 @@ class LMZCompressor:
             coded = encode_media_block(data, taken, self._layout.whole, self._options, tick)
         if coded is None:
             if self._options.wants_model and self._model is None:
-                self._model = library.load_model(**self._loading)
+                self._model = library.load_model(self._options.plan.model, **self._loading)
             model = self._model if self._options.wants_model else None
             if model is None and self._options.method != "general":
                 library.announce("ensemble", self._loading["notify"])

@@ -20,7 +20,7 @@ def test_model_options(call: Call, text: Path, tmp_path: Path, mock_model: list[
     text.write_bytes(SHORT)
     assert call("-m", "somewhere", "-T", "3", "--backend", "torch", "--coder", "rans", "-9", "book.txt").code == 0
     assert call("-f", "-T0", "book.txt").code == 0
-    assert mock_model == [("somewhere", 3, "torch"), (None, None, None)]
+    assert mock_model == [("somewhere", 3, "torch"), (library.DEFAULT_MODEL, None, None)]
     assert call("-dc", "-m", "somewhere", "book.txt.lmz").out == SHORT
     assert call("-dc", "book.txt.lmz").code == 4
     outcome = call("-m", "somewhere", "-f", "book.txt")
@@ -51,10 +51,11 @@ def test_real_model(call: Call, tmp_path: Path, tiny_model: Path) -> None:
 
 
 def test_models_list(call: Call) -> None:
-    (model,) = json.loads(call("models", "list", "--json").out)
-    assert model["id"] == library.DEFAULT_MODEL and model["default"] and len(model["sha256"]) == 64
+    models = json.loads(call("models", "list", "--json").out)
+    assert {model["id"]: model["sha256"] for model in models} == {i: s.sha256 for i, s in library.SHIPPED.items()}
+    assert [model["id"] for model in models if model["default"]] == [library.DEFAULT_MODEL]
     table = call("models", "list").out.decode()
-    assert model["sha256"] in table and "MiB" in table
+    assert all(model["sha256"] in table for model in models) and "MiB" in table
 
 
 def test_models_info_and_verify(call: Call, tiny_model: Path, tmp_path: Path) -> None:

@@ -196,6 +196,15 @@ def schedule(progress: float) -> float:
     return min(1.0, progress / WARM_UP, (1 - progress) / (1 - DECAY_FROM))
 
 
+def grown_layers(old: int, new: int) -> list[tuple[int, bool]]:
+    """Return which of `old` layers each of `new` ones comes from, and whether it is a copy that follows it."""
+    if not old <= new <= 2 * old:
+        raise click.ClickException(f"a model of {old} layers can grow to {old} to {2 * old}, not {new}")
+    first = (2 * old - new) // 2
+    plan = [(layer, is_copy) for layer in range(old) for is_copy in (False, True)]
+    return [(i, is_copy) for i, is_copy in plan if not is_copy or first <= i < first + new - old]
+
+
 class Trainer:
     """One resumable run."""
 
@@ -226,11 +235,23 @@ class Trainer:
         os.replace(self.out / "checkpoint.tmp", self.out / "checkpoint.pt")
 
     def begin_from(self, folder: Path) -> None:
-        """Take over the weights of an exported model, rounded as they are: a run can go on without its checkpoint."""
-        weights = Weights.load(folder / "weights.safetensors", self.network.config)
+        """Take over the weights of an exported model, rounded as they are: a run can go on without its checkpoint.
+
+        A model with fewer layers grows: each of the layers in its middle is followed by a copy of
+        itself that adds nothing yet, so that training begins at the loss of the smaller model.
+        """
+        config = NetworkConfig.from_dict(json.loads((folder / "config.json").read_text())["network"])
+        weights = Weights.load(folder / "weights.safetensors", config)
         tensors = {f"{name}.weight": m.values * m.scale[:, None] for name, m in weights.matrices.items()}
         tensors |= {f"{name}.weight": gain for name, gain in weights.gains.items()}
-        self.network.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in tensors.items()})
+        grown = {name: tensor for name, tensor in tensors.items() if not name.startswith("layers.")}
+        for layer, (source, is_copy) in enumerate(grown_layers(config.num_hidden_layers, len(self.network.layers))):
+            for name, tensor in tensors.items():
+                if name.startswith(f"layers.{source}."):
+                    adds = name.endswith((".out.weight", ".down.weight"))
+                    name = name.replace(f"layers.{source}.", f"layers.{layer}.", 1)
+                    grown[name] = np.zeros_like(tensor) if is_copy and adds else tensor
+        self.network.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in grown.items()})
 
     def restore(self) -> None:
         """Go on from the checkpoint if there is one."""
@@ -317,7 +338,9 @@ class Trainer:
 @click.option("--hidden", default=256, help="Width of the residual.")
 @click.option("--layers", default=6)
 @click.option(
-    "--init", type=click.Path(path_type=Path, exists=True), help="Model folder whose weights a new run begins with."
+    "--init",
+    type=click.Path(path_type=Path, exists=True),
+    help="Model folder whose weights a new run begins with; it may have fewer layers.",
 )
 @click.option("--rate", default=1.0, help="Factor of the learning rates.")
 @click.option("--crops", default=16, help="Crops in a step.")

@@ -53,6 +53,7 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
         "good-model": ("prose, two windows, range coder", packed, prose),
         "good-model-rans": ("code, one window, rANS", lmzip.compress(code, 9, coder="rans", method="model"), code),
         "good-ensemble": ("prose, two windows, ensemble", lmzip.compress(prose, 4), prose),
+        "good-ensemble-base": ("prose, the default level and model", lmzip.compress(prose), prose),
         "good-ensemble-windows": ("20 windows, rANS", _in_small_windows(prose), prose),
         "good-adaptive": ("records of 15 bytes, no network", lmzip.compress(rows, 3), rows),
         "good-adaptive-lean": ("prose, few contexts, no network", lmzip.compress(prose, 1), prose),
@@ -83,7 +84,7 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
 
 
 def _in_small_windows(data: bytes) -> bytes:
-    usual, options.LEVELS[4] = options.LEVELS[4], options.Level(1 << 21, 300, 256, "ensemble", ALL)
+    usual, options.LEVELS[4] = options.LEVELS[4], options.Level(1 << 21, 300, 256, "ensemble", ALL, options.SMALL)
     packed = lmzip.compress(data, 4, coder="rans")
     options.LEVELS[4] = usual
     return packed
