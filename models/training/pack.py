@@ -40,10 +40,9 @@ def vocabulary_sample(corpora: Path, total_bytes: int, seed: int = 0) -> Iterato
     rng = np.random.default_rng(seed)
     for domain, weight in WEIGHTS.items():
         files = sorted((corpora / domain).glob("*.txt"))
-        each = int(total_bytes * weight / len(files))
         for path in files:
             data = path.read_bytes()
-            count = max(1, each // SEGMENT_BYTES)
+            count = max(1, int(total_bytes * weight / len(files)) // SEGMENT_BYTES)
             for start in rng.integers(0, max(1, len(data) - SEGMENT_BYTES), count):
                 yield data[start : start + SEGMENT_BYTES]
 
@@ -98,6 +97,8 @@ def pack_domain(domain: Path, out: Path, tokenizer: Tokenizer, limit_bytes: int,
 @click.option("--without", type=click.Path(path_type=Path, exists=True), help="Folder of documents to leave out.")
 def main(corpora: Path, out: Path, vocabulary: int, sample: int, limit: int, without: Path | None) -> None:
     """Train the vocabulary and cut every domain of CORPORA into pieces in OUT."""
+    if not any(any(corpora.glob(f"{domain}/*.txt")) for domain in WEIGHTS):
+        raise click.ClickException(f"{corpora}: no texts there; they belong into {', '.join(WEIGHTS)}, as NAME.txt")
     out.mkdir(parents=True, exist_ok=True)
     path = out / "tokenizer.json"
     if not path.exists():

@@ -1,0 +1,98 @@
+"""Making a text model from texts: pack, train, go on, export, grow."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+import torch
+from click.testing import CliRunner
+from mocks import markov_text
+
+import lmzip
+from lmzip.models.exact.config import NetworkConfig
+from lmzip.models.tokenizer import Tokenizer
+from lmzip.models.training import export, pack, train
+from lmzip.models.training.train import Network, Tokens, Trainer, grown_layers
+
+# Of torch, about bfloat16 beside float32 gains, which is what autocast means.
+pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
+
+TEXT = markov_text(40_000)
+SIZE = ["--hidden", "64", "--crops", "2", "--length", "48", "--threads", "1", "--no-compile", "--device", "cpu"]
+
+
+def run(command: click.Command, *arguments: object) -> str:
+    result = CliRunner().invoke(command, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with tokens, a run of a network of two layers, and the model made of it."""
+    base = tmp_path_factory.mktemp("training")
+    (base / "texts" / "english").mkdir(parents=True)
+    half = len(TEXT) // 2
+    (base / "texts" / "english" / "a.txt").write_bytes(TEXT[:half] + b"\0" + TEXT[half:])
+    run(pack.main, base / "texts", base / "tokens", "--vocabulary", 300, "--sample", 1)
+    run(train.main, base / "tokens", base / "run", "--steps", 12, "--layers", 2, *SIZE)
+    run(export.main, base / "run", base / "tokens", base / "model", "tiny")
+    return base
+
+
+def test_nothing_to_learn_from(made: Path, tmp_path: Path) -> None:
+    for command, what in ((pack.main, "no texts there"), (train.main, "no packed tokens")):
+        result = CliRunner().invoke(command, [str(made / "model"), str(tmp_path)])
+        assert result.exit_code == 1 and what in result.output
+
+
+def bits_per_byte(folder: Path) -> float:
+    return float(json.loads((folder / "training.json").read_text())["bits_per_byte"]["english"])
+
+
+def test_a_run_learns_and_goes_on(made: Path, tmp_path: Path) -> None:
+    for name in ("checkpoint.pt", "training.json"):
+        (tmp_path / name).write_bytes((made / "run" / name).read_bytes())
+    output = run(train.main, made / "tokens", tmp_path, "--steps", 30, "--layers", 2, *SIZE)
+    assert json.loads(output.splitlines()[-1])["steps"] == 30
+    assert bits_per_byte(tmp_path) < bits_per_byte(made / "run") < 8
+
+
+def test_the_model_compresses(made: Path) -> None:
+    model = lmzip.load_model(made / "model")
+    packed = lmzip.compress(TEXT[:3000], model=model)
+    assert model.id == "tiny" and lmzip.decompress(packed, model=model) == TEXT[:3000]
+
+
+def begun(made: Path, out: Path, layers: int) -> Network:
+    """Return a network that begins with the weights of the model."""
+    description = json.loads((made / "model" / "config.json").read_text())["network"]
+    config = NetworkConfig.from_dict({**description, "num_hidden_layers": layers})
+    tokens = Tokens(made / "tokens", config, 0)
+    vocabulary = Tokenizer.from_file(made / "tokens" / "tokenizer.json").vocabulary
+    trainer = Trainer(Network(config), tokens, vocabulary, out, "cpu", 1.0)
+    trainer.begin_from(made / "model")
+    return trainer.network
+
+
+@pytest.mark.parametrize("layers", [3, 4])
+def test_a_grown_network_begins_as_the_smaller_one(made: Path, tmp_path: Path, layers: int) -> None:
+    small, grown = begun(made, tmp_path, 2), begun(made, tmp_path, layers)
+    ids = torch.arange(40).reshape(2, 20) * 7 % 300
+    logits = small(ids)
+    assert torch.equal(grown(ids), logits) and logits.std() > 0.01
+    grown.loss(ids, ids).backward()  # type: ignore[no-untyped-call]
+    added = [layer for layer in grown.layers if not layer.down.weight.any()]  # type: ignore[union-attr, operator]
+    assert len(added) == layers - 2 and all(layer.down.weight.grad.any() for layer in added)  # type: ignore
+
+
+def test_which_layers_grow() -> None:
+    assert grown_layers(4, 4) == [(i, False) for i in range(4)]
+    assert grown_layers(4, 6) == [(0, False), (1, False), (1, True), (2, False), (2, True), (3, False)]
+    assert [i for i, is_copy in grown_layers(4, 8) if is_copy] == [0, 1, 2, 3]
+    for old, new in ((4, 3), (4, 9)):
+        with pytest.raises(click.ClickException, match="4 layers can grow to 4 to 8"):
+            grown_layers(old, new)
