@@ -15,7 +15,9 @@ from lmzip.models.base import Model
 from lmzip.models.profile import is_portable
 from lmzip.options import Options, Progress
 
-_REST = Options(3, verify=False, kind="bytes")  # how what stands beside pixels and samples is coded
+# How what stands beside pixels and samples is coded. For a header the ensemble would not pay for its loading.
+_REST = Options(3, verify=False, kind="bytes")
+_HEADER, _LARGEST_HEADER = dataclasses.replace(_REST, method="general"), 256
 
 
 def encode_block(
@@ -50,7 +52,8 @@ def encode_media_block(
     report = progress or _unheard
     with concurrent.futures.ThreadPoolExecutor(1) as background:
         general = background.submit(lambda: (container.STORED, data) if whole else encode_general(data))
-        rest = encode_block(taken.rest, None, False, _REST) if taken.rest else (container.STORED, b"")
+        how = _REST if len(taken.rest) > _LARGEST_HEADER else _HEADER
+        rest = encode_block(taken.rest, None, False, how) if taken.rest else (container.STORED, b"")
         type_ = TYPES[taken.kind]
         payload = encode_media(taken, len(data), rest, options, _half(report, 0) if options.verify else report)
         if payload is None or len(payload) >= len(general.result()[1]):
