@@ -168,7 +168,7 @@ def test_bad_arguments_are_refused() -> None:
     samples = tones(10, 1, 8)
     with pytest.raises(ValueError, match="effort is 10"):
         choose_plan(samples, 8, 10)
-    with pytest.raises(ValueError, match="strength of the sound model is 4"):
+    with pytest.raises(ValueError, match="strength of the sound model is 5"):
         check_plan(SoundPlan(len(STRENGTHS)), samples.shape, 8)
     with pytest.raises(ValueError, match="33 bits"):
         check_plan(SoundPlan(0), samples.shape, 33)
@@ -195,7 +195,13 @@ def golden_samples() -> Samples:
     return (np.cumsum(noise, axis=0) // 4 + noise[:, ::-1]).astype(np.int32)
 
 
-GOLDEN = {0: "79ea820e68469944", 1: "c7dab6198d6ee4bc", 2: "3cadb78f7064da53", 3: "24daaf22933edfd7"}
+GOLDEN = {
+    0: "79ea820e68469944",
+    1: "c7dab6198d6ee4bc",
+    2: "3cadb78f7064da53",
+    3: "24daaf22933edfd7",
+    4: "156fa1a2b07176b9",
+}
 GOLDEN_CODE = """
 import hashlib, sys
 sys.path.insert(0, sys.argv[1])

@@ -63,9 +63,11 @@ STRENGTHS = (
         ),
         _LONGER + _BESIDE,
     ),
+    Strength((Solver(48, 0, 0.9998, 16), Solver(24, 8, 0.9995, 16), Solver(20, 12, 0.998, 16)), _LONG + _BESIDE),
 )  # fmt: skip
 MOST_FEATURES = 64  # of a solver
 _OF_EFFORT = (0, 0, 0, 1, 1, 2, 2, 2, 3, 3)
+_COARSE, _OF_EFFORT_COARSE = 8, (0, 0, 0, 1, 1, 4, 4, 4, 3, 3)  # so few bits have no use for more solvers
 
 
 def choose_plan(samples: NDArray[np.int32], depth: int, effort: int) -> SoundPlan:
@@ -75,7 +77,7 @@ def choose_plan(samples: NDArray[np.int32], depth: int, effort: int) -> SoundPla
     """
     if not 1 <= effort <= 9:
         raise ValueError(f"effort is {effort}, but must be 1 to 9")
-    return SoundPlan(_OF_EFFORT[effort])
+    return SoundPlan((_OF_EFFORT_COARSE if depth <= _COARSE else _OF_EFFORT)[effort])
 
 
 def check_plan(plan: SoundPlan, shape: tuple[int, int], depth: int) -> None:
