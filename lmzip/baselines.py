@@ -171,15 +171,14 @@ def peers_named(names: Iterable[str], more: Sequence[Compressor] = ()) -> list[C
 
 def open_model(source: str | Path | None = None, **options: Any) -> tuple[Model, ModelInfo]:
     """Load a model and describe it. Options and errors as for lmzip.load_model."""
-    from lmzip.models.bundle import FILES
+    from lmzip.models import bundle
 
     start = time.perf_counter()
     model = library.load_model(source, **options)
     seconds = time.perf_counter() - start
     source = library.DEFAULT_MODEL if source is None else source
     folder = library.shipped_folder(str(source)) if source in library.SHIPPED else Path(source)
-    size = sum((folder / name).stat().st_size for name in FILES)
-    return model, ModelInfo(model.id, model.sha256.hex(), model.profile, size, seconds)
+    return model, ModelInfo(model.id, model.sha256.hex(), model.profile, bundle.size(folder), seconds)
 
 
 def lmzip_compressor(level: int, model: Model | None = None, method: str = "auto") -> Compressor:

@@ -14,7 +14,7 @@ import click
 
 from lmzip import library
 from lmzip.errors import ModelError
-from lmzip.models.bundle import FILES, fingerprint
+from lmzip.models import bundle
 from lmzip.models.machine import processors
 from lmzip.models.profile import environment_of, is_portable
 from lmzip.terminal import Exit, printable, report_failure, say, size_text, table
@@ -41,7 +41,7 @@ def describe_folder(source: str) -> dict[str, Any]:
     folder = folder_of(source)
     try:
         model_id = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id"]
-        size, sha256 = sum((folder / name).stat().st_size for name in FILES), fingerprint(folder)
+        size, sha256 = bundle.size(folder), bundle.fingerprint(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"no model that can be read: {error}") from error
     return {"id": model_id, "folder": str(folder), "size": size, "sha256": sha256.hex()}

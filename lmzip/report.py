@@ -38,7 +38,7 @@ def as_json(report: Report) -> dict[str, Any]:
     """Return the report as one object for `json`.
 
     report: version of this schema, 1.
-    environment: see baselines.environment; `environment.model` is null with --no-lmzip, else
+    environment: see baselines.environment; `environment.model` is null with --no-lmzip, else of the highest level
         {id, sha256, profile, bytes, load_seconds}.
     skipped: names of compressors that are not installed.
     files: [{path, raw_bytes, error, results}]; error: null, or why the file was not measured.

@@ -9,8 +9,18 @@ FILES = ("config.json", "tokenizer.json", "weights.safetensors")
 PRIOR = "prior.safetensors"  # what the model's ensemble begins with; a model may lack it
 
 
+def paths(folder: str | Path) -> list[Path]:
+    """Return where a model's FILES lie, in their order, and its PRIOR if it has one."""
+    prior = Path(folder) / PRIOR
+    return [*(Path(folder) / name for name in FILES), *([prior] if prior.exists() else [])]
+
+
+def size(folder: str | Path) -> int:
+    """Return the bytes of a model's files."""
+    return sum(path.stat().st_size for path in paths(folder))
+
+
 def fingerprint(folder: str | Path) -> bytes:
-    """Return the sha256 of a model: of the sha256 of each of its FILES, in their order, and of its PRIOR."""
-    names = [*FILES, PRIOR] if (Path(folder) / PRIOR).exists() else FILES
-    digests = [hashlib.sha256((Path(folder) / name).read_bytes()).digest() for name in names]
+    """Return the sha256 of a model: of the sha256 of each of its files."""
+    digests = [hashlib.sha256(path.read_bytes()).digest() for path in paths(folder)]
     return hashlib.sha256(b"".join(digests)).digest()

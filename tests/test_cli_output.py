@@ -12,6 +12,7 @@ from command import MODEL, NOISE, SHORT, TEXT, Call, names
 import lmzip
 from lmzip import library, terminal
 from lmzip.cli import commands
+from lmzip.options import BASE, SMALL
 
 # Models
 
@@ -20,7 +21,8 @@ def test_model_options(call: Call, text: Path, tmp_path: Path, mock_model: list[
     text.write_bytes(SHORT)
     assert call("-m", "somewhere", "-T", "3", "--backend", "torch", "--coder", "rans", "-9", "book.txt").code == 0
     assert call("-f", "-T0", "book.txt").code == 0
-    assert mock_model == [("somewhere", 3, "torch"), (library.DEFAULT_MODEL, None, None)]
+    assert call("-f", "-4", "book.txt").code == 0
+    assert mock_model == [("somewhere", 3, "torch"), (BASE, None, None), (SMALL, None, None)]
     assert call("-dc", "-m", "somewhere", "book.txt.lmz").out == SHORT
     assert call("-dc", "book.txt.lmz").code == 4
     outcome = call("-m", "somewhere", "-f", "book.txt")

@@ -152,6 +152,15 @@ def taken_apart(data: bytes = FILES["png"]) -> tuple[bytes, int, bytes]:
     return coded[1], coded[0], data
 
 
+def test_only_what_is_long_beside_samples_takes_the_ensemble() -> None:
+    text = b"".join(b"line %d of a comment beside the samples\n" % (i * i) for i in range(400))
+    for data, expected in ((FILES["wav"], False), (FILES["wav"] + text, True)):
+        payload, type_, _ = taken_apart(data)
+        head, _ = container.parse_media_payload(type_, payload, len(data))
+        assert (head.rest_type == container.ADAPTIVE) == expected and (head.rest_size > 256) == expected
+        assert decode_payload(type_, payload, len(data), None) == data
+
+
 @pytest.mark.parametrize("name", ["png", "ppm", "wav"])
 def test_damage_is_an_error_or_other_data(name: str) -> None:
     payload, type_, data = taken_apart(FILES[name])

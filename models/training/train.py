@@ -320,6 +320,7 @@ class Trainer:
         Matrix.quantised = True
         self.save()
         scores = self.bits_per_byte()
+        Matrix.quantised = False
         record = {
             "steps": self.steps,
             "minutes": self.seconds / 60,
