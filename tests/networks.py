@@ -13,13 +13,14 @@ from lmzip.models.exact import torch_attention, torch_engine, torch_rows
 from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.engine import Engine
-from lmzip.models.exact.weights import Matrix, Weights
+from lmzip.models.exact.weights import Matrix, Weights, largest_value
 
 Frequencies = NDArray[np.uint32]
 
 SMALL = NetworkConfig(
     vocab_size=61, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
     num_key_value_heads=2, head_dim=16, sliding_window=8, qk_norm=True, tie_word_embeddings=False,
+    ngram_rows=32,
 )  # fmt: skip
 RWKV = NetworkConfig(
     vocab_size=61, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=1,
@@ -36,15 +37,15 @@ def make_weights(config: NetworkConfig, seed: int, scales: tuple[int, int] = (-1
     """Draw weights with rows of extremes and zeros among them; scales are powers of two with these exponents."""
     rng = np.random.default_rng(seed)
 
-    def matrix(rows: int, columns: int) -> Matrix:
-        values = rng.integers(-63, 64, (rows, columns)).astype(np.int8)
-        for value in (-63, 0, 63):
+    def matrix(most: int, rows: int, columns: int) -> Matrix:
+        values = rng.integers(-most, most + 1, (rows, columns)).astype(np.int8)
+        for value in (-most, 0, most):
             values[rng.random(rows) < 0.05] = value
         return Matrix(values, np.ldexp(np.float32(1), rng.integers(*scales, rows, endpoint=True)).astype(np.float32))
 
     shapes = {**config.table_shapes(), **config.matrix_shapes()}
     gains = {n: rng.uniform(-gain, gain, k).astype(np.float32) for n, k in Weights.gain_lengths(config).items()}
-    matrices = {n: matrix(*shape) for n, shape in shapes.items()}
+    matrices = {n: matrix(largest_value(n), *shape) for n, shape in shapes.items()}
     biases = {n: rng.uniform(-gain, gain, k).astype(np.float32) for n, k in Weights.bias_lengths(config).items()}
     return Weights(config, matrices, gains, biases)
 

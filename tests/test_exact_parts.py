@@ -17,15 +17,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import SMALL, assert_frequencies, evaluate, make_ids, make_weights
 from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
 
 from lmzip.models.exact import arithmetic, kernels, products, torch_rows
 from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL, OUTPUT_ONE
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.cpu_engine import CPUEngine
+from lmzip.models.exact.ngrams import rows_of
 from lmzip.models.exact.panels import pack, pack_bytes, padded, product, weight_product
 from lmzip.models.exact.products import PRODUCTS, best_product, is_exact
 from lmzip.models.exact.rows import exp_integer, left_factor
-from lmzip.models.exact.weights import Matrix, Weights
+from lmzip.models.exact.weights import NIBBLE_MAX, Matrix, Weights
 from lmzip.models.training import train
 
 # The right function.
@@ -48,6 +50,8 @@ def test_agrees_with_the_float_network(qk_norm: bool, tied: bool) -> None:
                 parameter.uniform_(0.5, 1.5)
             else:
                 parameter.normal_(std=parameter.shape[1] ** -0.5)
+            if name == "ngrams.weight":
+                parameter.copy_(train.rounded(parameter, NIBBLE_MAX))  # 4 bits would cost more than all the rest
         ids = make_ids(config, 8, 40)
         expected = softmax_bits(network(torch.from_numpy(ids).long()).double().numpy())
     tensors = {name: parameter.detach().numpy() for name, parameter in network.named_parameters()}
@@ -226,8 +230,8 @@ def spoil(name: str, **changes: Any) -> Callable[[Weights], None]:
         (spoil("layers.0.out", scale=np.ones(65, np.float32)), "layers.0.out is missing or not of shape"),
         (spoil("layers.0.out", values=np.zeros((64, 64), np.int16)), "not int8"),
         (spoil("layers.0.out", scale=np.ones(64)), "not int8 with float32"),
-        (spoil("layers.0.out", values=np.full((64, 64), -64, np.int8)), "beyond 7 bits"),
-        (spoil("layers.0.out", values=np.full((64, 64), -128, np.int8)), "beyond 7 bits"),
+        (spoil("layers.0.out", values=np.full((64, 64), -64, np.int8)), "beyond 63"),
+        (spoil("layers.0.out", values=np.full((64, 64), -128, np.int8)), "beyond 63"),
         (spoil("layers.0.out", scale=np.full(64, -1, np.float32)), "scale"),
         (spoil("layers.0.out", scale=np.full(64, np.nan, np.float32)), "scale"),
         (spoil("layers.0.out", scale=np.full(64, np.inf, np.float32)), "scale"),
@@ -276,7 +280,40 @@ def test_a_matrix_is_rounded_to_seven_bits() -> None:
     assert (np.abs(matrix.values * matrix.scale[:, None] - weight) <= 0.5001 * matrix.scale[:, None]).all()
 
 
+def test_half_a_byte_a_value(tmp_path: Path) -> None:
+    weights = make_weights(SMALL, 0)
+    weights.save(tmp_path / "weights")
+    stored = load_file(tmp_path / "weights")["ngrams.nibbles"]
+    assert stored.shape == (32, 32) and stored.dtype == np.uint8
+    again = Weights.load(tmp_path / "weights", SMALL).matrix("ngrams")
+    assert np.array_equal(again.values, weights.matrix("ngrams").values)
+    assert set(np.unique(again.values)) == {*range(-7, 8)}
+    wide = weights.matrices | {"ngrams": Matrix.rounded(np.ones((32, 64), np.float32))}
+    with pytest.raises(ValueError, match="ngrams has values beyond 7"):
+        Weights(SMALL, wide, weights.gains)
+    save_file({**load_file(tmp_path / "weights"), "ngrams.nibbles": stored.astype(np.int8)}, tmp_path / "weights")
+    with pytest.raises(ValueError, match="not a matrix of bytes"):
+        Weights.load(tmp_path / "weights", SMALL)
+
+
+def test_ngrams_depend_on_two_symbols_before() -> None:
+    ids = np.random.default_rng(0).integers(0, 4096, (2, 12))
+    pairs, triples = rows_of(ids, 1 << 16)
+    assert pairs.shape == triples.shape == (2, 10)
+    assert [int(rows[0, 0]) for rows in rows_of(np.array([[7, 8, 9]]), 1 << 16)] == [18347, 14903]  # FORMAT.md
+    for back, changed in enumerate(((True, True), (True, True), (False, True), (False, False))):
+        other = ids.copy()
+        other[0, 8 - back] += 1
+        other_pairs, other_triples = rows_of(other, 1 << 16)
+        assert (pairs[0, 6] != other_pairs[0, 6], triples[0, 6] != other_triples[0, 6]) == changed
+    torch_rows = rows_of(torch.from_numpy(ids), 1 << 16)
+    assert np.array_equal(torch_rows[0], pairs) and np.array_equal(torch_rows[1], triples)
+
+
 def test_configurations() -> None:
+    for count in (-1, 3, 1 << 25):
+        with pytest.raises(ValueError, match="ngram_rows must be 0 or a power of 2"):
+            dataclasses.replace(SMALL, ngram_rows=count)
     assert NetworkConfig.from_dict(json.loads(SMALL.to_json())) == SMALL
     with pytest.raises(TypeError, match="mixture"):
         NetworkConfig.from_dict({**dataclasses.asdict(SMALL), "mixture": 8})

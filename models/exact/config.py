@@ -38,6 +38,7 @@ class NetworkConfig:
     rms_norm_eps: float = 1e-5  # of all norms
     qk_norm: bool = False
     tie_word_embeddings: bool = True
+    ngram_rows: int = 0  # of the table of pairs and triples of symbols, a power of 2; 0: none
     # What follows imported networks have; `to_json` leaves out what is as here.
     hidden_act: str = "silu"  # one of ACTIVATIONS
     gated: bool = True  # the activation is multiplied with a projection of its own
@@ -69,6 +70,8 @@ class NetworkConfig:
         self._check_options()
 
     def _check_options(self) -> None:
+        if not 0 <= self.ngram_rows <= 1 << 24 or self.ngram_rows & (self.ngram_rows - 1):
+            raise ValueError(f"ngram_rows must be 0 or a power of 2 up to 2**24, not {self.ngram_rows}")
         options = {"hidden_act": ACTIVATIONS, "norm": NORMS, "positions": POSITIONS, "mixer": MIXERS}
         for name, known in options.items():
             if getattr(self, name) not in known:
@@ -138,7 +141,7 @@ class NetworkConfig:
         return heads * self.num_key_value_heads * self.capacity(steps)
 
     def matrix_shapes(self) -> dict[str, tuple[int, int]]:
-        """Name to (outputs, inputs) of every weight matrix but the embeddings of symbols and positions."""
+        """Name to (outputs, inputs) of every weight matrix but the embeddings."""
         d, f = self.hidden_size, self.intermediate_size
         heads = self.num_attention_heads * self.head_dim
         if self.is_recurrent:
@@ -159,6 +162,8 @@ class NetworkConfig:
     def table_shapes(self) -> dict[str, tuple[int, int]]:
         """Name to (rows, hidden_size) of the embeddings."""
         shapes = {"embedding": (self.vocab_size + 2, self.hidden_size)}
+        if self.ngram_rows:
+            shapes["ngrams"] = (self.ngram_rows, self.hidden_size)
         return shapes | {"positions": (self.context, self.hidden_size)} if self.positions == "learned" else shapes
 
     def product_names(self) -> list[str]:
@@ -181,7 +186,7 @@ class NetworkConfig:
     def to_json(self) -> str:
         """Return the config as JSON with sorted keys."""
         values = dataclasses.asdict(self)
-        for field in _OPTIONS:
+        for field in (_NGRAMS, *_OPTIONS):
             if values[field.name] == field.default:
                 del values[field.name]
         return json.dumps(values, indent=1, sort_keys=True)
@@ -194,6 +199,7 @@ class NetworkConfig:
 
 
 _fields = dataclasses.fields(NetworkConfig)
+_NGRAMS = next(field for field in _fields if field.name == "ngram_rows")
 _OPTIONS = _fields[next(i for i, field in enumerate(_fields) if field.name == "hidden_act") :]
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lmzip.models.exact import kernels, recurrence
 from lmzip.models.exact.cpu_layers import Layer, RecurrentLayer, TransformerLayer, norm, projection
 from lmzip.models.exact.engine import check_context, rope_tables
+from lmzip.models.exact.ngrams import BEFORE, rows_of
 from lmzip.models.exact.weights import Weights
 
 
@@ -21,6 +22,7 @@ class CPUState:
     batch: int
     steps: int  # most in a call
     position: int
+    before: NDArray[np.int64]  # (batch, BEFORE) the last ids
     layers: list[Any]
 
 
@@ -31,6 +33,7 @@ class CPUEngine:
         c = self.config = weights.config
         self._embedding = weights.matrix("embedding")
         self._positions = weights.matrices.get("positions")
+        self._ngrams = weights.matrices.get("ngrams")
         self._embedding_norm = norm(weights, "embedding_norm") if c.is_recurrent else None
         make = RecurrentLayer if c.is_recurrent else TransformerLayer
         self._layers: list[Layer] = [make(weights, i) for i in range(c.num_hidden_layers)]
@@ -39,7 +42,8 @@ class CPUEngine:
 
     def start(self, batch: int, steps: int) -> CPUState:
         """See Engine.start."""
-        return CPUState(batch, steps, 0, [layer.start(batch, steps) for layer in self._layers])
+        before = np.zeros((batch, BEFORE), np.int64)
+        return CPUState(batch, steps, 0, before, [layer.start(batch, steps) for layer in self._layers])
 
     def forward(self, state: CPUState, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
         """See Engine.forward."""
@@ -66,6 +70,13 @@ class CPUEngine:
         rope = self._rope_until(state.position)
         x = np.empty((batch * steps, c.hidden_size), np.float32)
         kernels.embed(ids.reshape(-1), self._embedding.values, self._embedding.scale, x)
+        if self._ngrams is not None:
+            if start == 0:
+                state.before[:] = c.cut_start
+            known = np.concatenate((state.before, ids), axis=1)
+            state.before = known[:, -BEFORE:]
+            for rows in rows_of(known, c.ngram_rows):
+                kernels.add_rows(rows.reshape(-1), self._ngrams.values, self._ngrams.scale, x)
         if self._positions is not None:
             kernels.add_positions(x, self._positions.values, self._positions.scale, start, steps)
         if self._embedding_norm is not None:

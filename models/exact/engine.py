@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lmzip.models.exact import arithmetic
 from lmzip.models.exact.config import NetworkConfig
-from lmzip.models.exact.weights import Matrix, Weights
+from lmzip.models.exact.weights import Matrix, Weights, largest_value
 
 
 class Engine(Protocol):
@@ -54,6 +54,7 @@ def reference_network() -> Weights:
     config = NetworkConfig(
         vocab_size=61, hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, head_dim=16, sliding_window=8, qk_norm=True, tie_word_embeddings=False,
+        ngram_rows=64,
     )  # fmt: skip
     return _draw(config, np.random.PCG64(20261122))
 
@@ -93,21 +94,21 @@ def _draw(config: NetworkConfig, bits: np.random.PCG64) -> Weights:
     def below(limit: int, *shape: int) -> NDArray[np.int64]:
         return _integers(bits, limit, shape)
 
-    def matrix(rows: int, columns: int) -> Matrix:
-        values = (below(127, rows, columns) - 63).astype(np.int8)
-        values[0] = 63
+    def matrix(most: int, rows: int, columns: int) -> Matrix:
+        values = (below(2 * most + 1, rows, columns) - most).astype(np.int8)
+        values[0] = most
         return Matrix(values, ((1 + below(4095, rows)) / 2.0**17).astype(np.float32))
 
     shapes = {**config.table_shapes(), **config.matrix_shapes()}
     gains = {name: ((2048 + below(6144, length)) / 2.0**12).astype(np.float32)
              for name, length in Weights.gain_lengths(config).items()}  # fmt: skip
-    matrices = {name: matrix(*shape) for name, shape in shapes.items()}
+    matrices = {name: matrix(largest_value(name), *shape) for name, shape in shapes.items()}
     biases = {name: ((below(4096, length) - 2048) / 2.0**11).astype(np.float32)
               for name, length in Weights.bias_lengths(config).items()}  # fmt: skip
     return Weights(config, matrices, gains, biases)
 
 
-REFERENCE_DIGEST = "2779d6211218915e"  # of reference_network
+REFERENCE_DIGEST = "08079794c306bf53"  # of reference_network
 IMPORTED_DIGEST = "4661ab477fa0d545"  # of imported_networks
 RECURRENT_DIGEST = "07be83aafb737797"  # of recurrent_networks
 

@@ -40,6 +40,14 @@ def embed(ids, table, scale, x):
 
 
 @kernel
+def add_rows(rows, table, scale, x):
+    """Add the embeddings of rows (n,) to x (n, hidden) float32."""
+    for r in range(len(rows)):
+        for i in range(x.shape[1]):
+            x[r, i] = x[r, i] + f32(table[rows[r], i]) * scale[rows[r]]
+
+
+@kernel
 def add_positions(x, table, scale, start, steps):
     """Add the embeddings of positions start, start + 1 ... to x (batch * steps, hidden) float32."""
     for r in range(x.shape[0]):

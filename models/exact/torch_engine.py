@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from lmzip.models.exact.config import CHANNEL, TIME
 from lmzip.models.exact.engine import check_context, rope_tables
+from lmzip.models.exact.ngrams import BEFORE, rows_of
 from lmzip.models.exact.products import PRODUCTS, best_product
 from lmzip.models.exact.torch_attention import Cache, attention
 from lmzip.models.exact.torch_recurrence import Recurrence, mix, recur, shift
@@ -41,6 +42,7 @@ class TorchState:
 
     steps: int  # most in a call
     position: int
+    before: Tensor  # (batch, BEFORE) the last ids
     layers: list[Any]
 
 
@@ -80,9 +82,10 @@ class TorchEngine:
     def start(self, batch: int, steps: int) -> TorchState:
         """See Engine.start."""
         layers = range(self.config.num_hidden_layers)
+        before = torch.zeros(batch, BEFORE, dtype=torch.int64, device=self.device)
         if self.config.is_recurrent:
-            return TorchState(steps, 0, [self._no_recurrence(batch) for _ in layers])
-        return TorchState(steps, 0, [self._cache(batch, steps, i) for i in layers])
+            return TorchState(steps, 0, before, [self._no_recurrence(batch) for _ in layers])
+        return TorchState(steps, 0, before, [self._cache(batch, steps, i) for i in layers])
 
     def _cache(self, batch: int, steps: int, layer: int) -> Cache:
         c = self.config
@@ -117,6 +120,12 @@ class TorchEngine:
         start, state.position = state.position, state.position + ids.shape[1]
         ids_here = torch.tensor(ids, dtype=torch.int64, device=self.device)
         x = embed(ids_here, self._tables["embedding"], self._scales["embedding"])
+        if "ngrams" in self._tables:
+            before = torch.full_like(state.before, c.cut_start) if start == 0 else state.before
+            known = torch.cat((before, ids_here), dim=1)
+            state.before = known[:, -BEFORE:]
+            for rows in rows_of(known, c.ngram_rows):
+                x = x + embed(rows, self._tables["ngrams"], self._scales["ngrams"])
         if c.is_recurrent:
             x = self._layer_norm("embedding_norm", x)
             if start == 0:

@@ -13,8 +13,14 @@ from safetensors.numpy import load_file, save
 from lmzip.models.exact.arithmetic import WEIGHT_MAX
 from lmzip.models.exact.config import CHANNEL, TIME, NetworkConfig
 
+NIBBLE_MAX = 7  # of the table of n-grams, which is large: its values take half a byte in a file
 # No trained network comes near; within them no float32 of the evaluation can overflow.
 SCALE_LIMIT, GAIN_LIMIT, BIAS_LIMIT, MIX_LIMIT = 1.0, 1024.0, 65536.0, 16.0
+
+
+def largest_value(name: str) -> int:
+    """Return the largest integer that a matrix may have."""
+    return NIBBLE_MAX if name == "ngrams" else WEIGHT_MAX
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +31,23 @@ class Matrix:
     scale: NDArray[np.float32]
 
     @classmethod
-    def rounded(cls, weight: NDArray[np.float32]) -> Matrix:
-        """Round a float matrix to 7 bits per row."""
+    def rounded(cls, weight: NDArray[np.float32], most: int = WEIGHT_MAX) -> Matrix:
+        """Round a float matrix to integers of at most `most` with a scale a row."""
         largest = np.abs(weight).max(axis=1)
-        scale = (np.maximum(largest, np.float32(1e-8)) / np.float32(WEIGHT_MAX)).astype(np.float32)
+        scale = (np.maximum(largest, np.float32(1e-8)) / np.float32(most)).astype(np.float32)
         return cls(np.rint(weight / scale[:, None]).astype(np.int8), scale)
+
+    @property
+    def nibbles(self) -> NDArray[np.uint8]:
+        """Return values -7 .. 7 plus 8, two a byte, the first in the low half: (outputs, inputs / 2)."""
+        plus = (self.values + 8).astype(np.uint8)
+        return plus[:, ::2] | plus[:, 1::2] << 4
+
+    @classmethod
+    def from_nibbles(cls, nibbles: NDArray[np.uint8], scale: NDArray[np.float32]) -> Matrix:
+        """Return the matrix of `nibbles`."""
+        plus = np.stack((nibbles & 15, nibbles >> 4), axis=2).reshape(len(nibbles), -1)
+        return cls(plus.astype(np.int8) - np.int8(8), scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,8 +67,8 @@ class Weights:
                 raise ValueError(f"weights: {name} is missing or not of shape {shape}")
             if matrix.values.dtype != np.int8 or matrix.scale.dtype != np.float32:
                 raise ValueError(f"weights: {name} is not int8 with float32 scales")
-            if np.abs(matrix.values.astype(np.int16)).max() > WEIGHT_MAX:
-                raise ValueError(f"weights: {name} goes beyond 7 bits")
+            if np.abs(matrix.values.astype(np.int16)).max() > (most := largest_value(name)):
+                raise ValueError(f"weights: {name} has values beyond {most}")
             if not ((matrix.scale >= 0) & (matrix.scale <= SCALE_LIMIT)).all():
                 raise ValueError(f"weights: {name} has a scale that is not in [0, {SCALE_LIMIT}]")
         for what, vectors, lengths, limit in (
@@ -109,14 +127,19 @@ class Weights:
         gains = {name: tensors[f"{name}.weight"].astype(np.float32) for name in cls.gain_lengths(config)}
         biases = {name: tensors[f"{name}.bias"].astype(np.float32) for name in cls.bias_lengths(config)}
         names = [*config.table_shapes(), *config.matrix_shapes()]
-        return cls(config, {name: Matrix.rounded(tensors[f"{name}.weight"]) for name in names}, gains, biases)
+        matrices = {name: Matrix.rounded(tensors[f"{name}.weight"], largest_value(name)) for name in names}
+        return cls(config, matrices, gains, biases)
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file."""
+        """Write a safetensors file; the large table of n-grams takes half a byte a value."""
         tensors: dict[str, np.ndarray] = {f"{name}.gain": gain for name, gain in self.gains.items()}
         tensors |= {f"{name}.bias": bias for name, bias in self.biases.items()}
         for name, matrix in self.matrices.items():
-            tensors[f"{name}.values"], tensors[f"{name}.scale"] = matrix.values, matrix.scale
+            tensors[f"{name}.scale"] = matrix.scale
+            if name == "ngrams":
+                tensors[f"{name}.nibbles"] = matrix.nibbles
+            else:
+                tensors[f"{name}.values"] = matrix.values
         Path(path).write_bytes(save({name: np.ascontiguousarray(t) for name, t in sorted(tensors.items())}))
 
     @classmethod
@@ -126,10 +149,16 @@ class Weights:
             tensors = load_file(str(path))
         except SafetensorError as error:
             raise ValueError(f"weights: {path}: {error}") from error
-        values = {n.removesuffix(".values"): t for n, t in tensors.items() if n.endswith(".values")}
-        scales = {n.removesuffix(".scale"): t for n, t in tensors.items() if n.endswith(".scale")}
-        if values.keys() != scales.keys():
+        values, nibbles, scales = (
+            {n.removesuffix(end): t for n, t in tensors.items() if n.endswith(end)}
+            for end in (".values", ".nibbles", ".scale")
+        )
+        if values.keys() ^ nibbles.keys() != scales.keys():
             raise ValueError(f"weights: {path}: values and scales do not pair up")
+        if any(t.dtype != np.uint8 or t.ndim != 2 for t in nibbles.values()):
+            raise ValueError(f"weights: {path}: nibbles are not a matrix of bytes")
+        matrices = {n: Matrix(v, scales[n]) for n, v in values.items()}
+        matrices |= {n: Matrix.from_nibbles(t, scales[n]) for n, t in nibbles.items()}
         gains = {n.removesuffix(".gain"): t for n, t in tensors.items() if n.endswith(".gain")}
         biases = {n.removesuffix(".bias"): t for n, t in tensors.items() if n.endswith(".bias")}
-        return cls(config, {n: Matrix(v, scales[n]) for n, v in values.items()}, gains, biases)
+        return cls(config, matrices, gains, biases)

@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lmzip.models.exact.config import NetworkConfig
+from lmzip.models.exact.ngrams import BEFORE, rows_of
 from lmzip.models.exact.weights import Weights
 from lmzip.models.tokenizer import Tokenizer
 from lmzip.models.training.pack import WEIGHTS
@@ -105,6 +106,9 @@ class Network(nn.Module):
         self.config = c
         self.embedding = nn.Embedding(c.vocab_size + 2, c.hidden_size)
         nn.init.normal_(self.embedding.weight, std=0.5 * c.hidden_size**-0.5)
+        if c.ngram_rows:
+            self.ngrams = nn.Embedding(c.ngram_rows, c.hidden_size)
+            nn.init.zeros_(self.ngrams.weight)
         self.layers = nn.ModuleList(Layer(c) for _ in range(c.num_hidden_layers))
         self.norm = nn.RMSNorm(c.hidden_size, c.rms_norm_eps)
         self.head = None if c.tie_word_embeddings else Matrix(c.hidden_size, c.vocab_size)
@@ -118,6 +122,9 @@ class Network(nn.Module):
         distance = positions[:, None] - positions[None, :]
         mask = (distance >= 0) & (distance < c.sliding_window)
         x = self.embedding(ids)
+        if c.ngram_rows:
+            pairs, triples = rows_of(F.pad(ids, (BEFORE, 0), value=c.cut_start), c.ngram_rows)
+            x = x + self.ngrams(pairs) + self.ngrams(triples)
         cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
         for layer in self.layers:
             x = layer(x, cos, sin, mask)
@@ -238,7 +245,8 @@ class Trainer:
         """Take over the weights of an exported model, rounded as they are: a run can go on without its checkpoint.
 
         A model with fewer layers grows: each of the layers in its middle is followed by a copy of
-        itself that adds nothing yet, so that training begins at the loss of the smaller model.
+        itself that adds nothing yet, so that training begins at the loss of the smaller model. So it does
+        where the model has no table of n-grams, which is zero at first.
         """
         config = NetworkConfig.from_dict(json.loads((folder / "config.json").read_text())["network"])
         weights = Weights.load(folder / "weights.safetensors", config)
@@ -251,6 +259,9 @@ class Trainer:
                     adds = name.endswith((".out.weight", ".down.weight"))
                     name = name.replace(f"layers.{source}.", f"layers.{layer}.", 1)
                     grown[name] = np.zeros_like(tensor) if is_copy and adds else tensor
+        new = self.network.config
+        if new.ngram_rows:
+            grown.setdefault("ngrams.weight", np.zeros((new.ngram_rows, new.hidden_size), np.float32))
         self.network.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in grown.items()})
 
     def restore(self) -> None:
@@ -338,6 +349,7 @@ class Trainer:
 @click.option("--steps", default=0, help="Steps to train for, earlier runs into OUT counted in, instead of minutes.")
 @click.option("--hidden", default=256, help="Width of the residual.")
 @click.option("--layers", default=6)
+@click.option("--ngrams", default=1 << 16, help="Rows of the table of pairs and triples of symbols; 0: none.")
 @click.option(
     "--init",
     type=click.Path(path_type=Path, exists=True),
@@ -351,7 +363,7 @@ class Trainer:
 @click.option("--compile/--no-compile", "compile_", default=True)
 @click.option("--seed", default=0)
 def main(
-    tokens: Path, out: Path, minutes: float, steps: int, hidden: int, layers: int, init: Path | None,
+    tokens: Path, out: Path, minutes: float, steps: int, hidden: int, layers: int, ngrams: int, init: Path | None,
     rate: float, crops: int, length: int, threads: int, device: str, compile_: bool, seed: int,
 ) -> None:  # fmt: skip
     """Train a network on the packed TOKENS and keep its checkpoint in OUT."""
@@ -363,6 +375,7 @@ def main(
     config = NetworkConfig(
         vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=hidden * 3, num_hidden_layers=layers,
         num_attention_heads=hidden // 64, num_key_value_heads=1, head_dim=64, sliding_window=256, qk_norm=True,
+        ngram_rows=ngrams,
     )  # fmt: skip
     network = Network(config)
     click.echo(f"{sum(p.numel() for p in network.parameters()):,} weights on {device}")
