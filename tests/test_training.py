@@ -21,7 +21,21 @@ from lmzip.models.training.train import Network, Tokens, Trainer, grown_layers
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 
 TEXT = markov_text(40_000)
-SIZE = "--hidden 64 --ngrams 64 --crops 2 --length 48 --threads 1 --no-compile --device cpu".split()
+SIZE = [
+    "--hidden",
+    "64",
+    "--ngrams",
+    "64",
+    "--crops",
+    "2",
+    "--length",
+    "48",
+    "--threads",
+    "1",
+    "--no-compile",
+    "--device",
+    "cpu",
+]
 
 
 def run(command: click.Command, *arguments: object) -> str:
