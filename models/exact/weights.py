@@ -46,8 +46,10 @@ class Matrix:
     @classmethod
     def from_nibbles(cls, nibbles: NDArray[np.uint8], scale: NDArray[np.float32]) -> Matrix:
         """Return the matrix of `nibbles`."""
-        plus = np.stack((nibbles & 15, nibbles >> 4), axis=2).reshape(len(nibbles), -1)
-        return cls(plus.astype(np.int8) - np.int8(8), scale)
+        values = np.empty((len(nibbles), 2 * nibbles.shape[1]), np.int8)
+        values[:, ::2], values[:, 1::2] = nibbles & 15, nibbles >> 4
+        values -= 8
+        return cls(values, scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +69,8 @@ class Weights:
                 raise ValueError(f"weights: {name} is missing or not of shape {shape}")
             if matrix.values.dtype != np.int8 or matrix.scale.dtype != np.float32:
                 raise ValueError(f"weights: {name} is not int8 with float32 scales")
-            if np.abs(matrix.values.astype(np.int16)).max() > (most := largest_value(name)):
+            most = largest_value(name)
+            if not -most <= matrix.values.min() <= matrix.values.max() <= most:
                 raise ValueError(f"weights: {name} has values beyond {most}")
             if not ((matrix.scale >= 0) & (matrix.scale <= SCALE_LIMIT)).all():
                 raise ValueError(f"weights: {name} has a scale that is not in [0, {SCALE_LIMIT}]")
