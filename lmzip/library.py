@@ -31,7 +31,7 @@ class Shipped:
 # files made with it are to be read.
 SHIPPED = {
     SMALL: Shipped("small", "25051eeff2a48409ecb48f7c834cb656120cd6863bd50616317042ce5cece79f"),
-    BASE: Shipped("base", "2f2e3a45c9e78438eec5bff40407aede7775e3ff66b1be4fbb88a45c923fc090"),
+    BASE: Shipped("base", "52e619fec4851d70ab3859133b56d815df7d76d51b765664dbc5ba9d7ef2a7b6"),
 }
 
 _lock = threading.Lock()
