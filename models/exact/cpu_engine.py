@@ -73,7 +73,7 @@ class CPUEngine:
         if self._ngrams is not None:
             if start == 0:
                 state.before[:] = c.cut_start
-            known = np.concatenate((state.before, ids), axis=1)
+            known = np.concatenate((state.before, ids.astype(np.int64)), axis=1)
             state.before = known[:, -BEFORE:]
             for rows in rows_of(known, c.ngram_rows):
                 kernels.add_rows(rows.reshape(-1), self._ngrams.values, self._ngrams.scale, x)

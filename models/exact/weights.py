@@ -41,7 +41,7 @@ class Matrix:
     def nibbles(self) -> NDArray[np.uint8]:
         """Return values -7 .. 7 plus 8, two a byte, the first in the low half: (outputs, inputs / 2)."""
         plus = (self.values + 8).astype(np.uint8)
-        return plus[:, ::2] | plus[:, 1::2] << 4
+        return plus[:, ::2] + plus[:, 1::2] * np.uint8(16)
 
     @classmethod
     def from_nibbles(cls, nibbles: NDArray[np.uint8], scale: NDArray[np.float32]) -> Matrix:
@@ -69,9 +69,9 @@ class Weights:
                 raise ValueError(f"weights: {name} is missing or not of shape {shape}")
             if matrix.values.dtype != np.int8 or matrix.scale.dtype != np.float32:
                 raise ValueError(f"weights: {name} is not int8 with float32 scales")
-            most = largest_value(name)
-            if not -most <= matrix.values.min() <= matrix.values.max() <= most:
-                raise ValueError(f"weights: {name} has values beyond {most}")
+            largest = largest_value(name)
+            if not -largest <= matrix.values.min() <= matrix.values.max() <= largest:
+                raise ValueError(f"weights: {name} has values beyond {largest}")
             if not ((matrix.scale >= 0) & (matrix.scale <= SCALE_LIMIT)).all():
                 raise ValueError(f"weights: {name} has a scale that is not in [0, {SCALE_LIMIT}]")
         for what, vectors, lengths, limit in (
