@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmzip.kinds.deflate import Settings, _create, deflate, describe
+from lmzip.kinds import optimal
+from lmzip.kinds.deflate import OPTIMAL, _describe_optimal, create, deflate, describe
+from lmzip.kinds.inflate import inflate
 from lmzip.kinds.matching import BAD, MOST_WORK, WORK, find_tokens
+from lmzip.kinds.settings import Settings
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.bytes(40000)
@@ -35,7 +39,7 @@ def pieces_of(data: bytes, piece: int) -> np.ndarray:
 
 def own(data: bytes, how: Settings, piece: int = 1000) -> bytes:
     """Write the stream that zlib writes with these settings."""
-    description = _create(how, NOTHING, None, np.zeros(0, np.int64), [])
+    description = create(how, NOTHING, None, np.zeros(0, np.int64), [])
     return deflate(description, np.frombuffer(data, np.uint8), pieces_of(data, piece))
 
 
@@ -122,6 +126,65 @@ def test_other_encoders_need_more_words() -> None:
     assert len(described(stored.compress(NOISE * 5) + stored.flush(), NOISE * 5)) < 60
 
 
+PICTURES = sorted((Path(__file__).parent / "pictures").glob("*.png"))
+
+
+@pytest.mark.parametrize("path", PICTURES, ids=lambda path: path.stem)
+def test_encoders_that_look_for_the_cheapest_tokens(path: Path) -> None:
+    """zopfli's and libdeflate's tokens follow from the codes but for few, and the codes must be kept."""
+    data = path.read_bytes()
+    stream = data[data.index(b"IDAT") + 4 : data.index(b"IEND") - 8]
+    lines = zlib.decompress(stream)
+    found = describe(stream, len(lines), pieces_of(lines, 601))
+    assert found is not None
+    assert found[0] == lines
+    assert found[2][0] == OPTIMAL
+    assert len(found[2]) < len(stream) / 7
+    assert deflate(found[2], np.frombuffer(lines, np.uint8), pieces_of(lines, 601)) == stream[2:-4]
+
+
+def cheapest(stream: bytes, size: int) -> bytes:
+    """Describe a stream, without its header, by the codes of its blocks, and make it again."""
+    data = np.frombuffer(bytearray(stream + bytes(8)), np.uint8)
+    lines, actual, blocks = np.zeros(size, np.uint8), np.zeros(size, np.int32), np.zeros((1 << 14, 4), np.int64)
+    count, _ = inflate(data, 8 * len(stream), lines, actual, blocks)
+    description = _describe_optimal(data[: len(stream)], lines, actual, blocks[:count])
+    assert deflate(description, lines, pieces_of(bytes(size), 1000)) == stream
+    return description
+
+
+def test_the_cheapest_tokens_of_any_stream() -> None:
+    for how in (*every_setting()[::4], Settings(9, 0, 1, 9)):
+        for name in ("letter", "zeros", "steps", "words", "mixed"):
+            assert cheapest(own(DATA[name], how), len(DATA[name])), name
+    coder = zlib.compressobj(6, zlib.DEFLATED, -15)
+    stream = coder.compress(WORDS) + coder.flush(zlib.Z_FULL_FLUSH) + coder.compress(STEPS) + coder.flush()
+    assert cheapest(stream, len(WORDS + STEPS))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=8), st.lists(st.integers(0, 7), max_size=300))
+def test_the_cheapest_tokens_of_any_data(parts: list[bytes], order: list[int]) -> None:
+    data = b"x" + b"".join(parts[n % len(parts)] for n in order)
+    assert cheapest(own(data, Settings(6, 0, 8, 15)), len(data))
+
+
+def test_segments_are_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A match may begin in one segment and end in the next."""
+    monkeypatch.setattr(optimal, "SEGMENT", 1000)
+    monkeypatch.setattr(optimal, "MATCHES", 1)
+    for name in ("zeros", "steps", "words", "mixed"):
+        assert cheapest(own(DATA[name], Settings(9, 0, 8, 15)), len(DATA[name])), name
+
+
+def test_too_long_a_search_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = own(WORDS, Settings(6, 0, 8, 15))
+    description = cheapest(stream, len(WORDS))
+    monkeypatch.setattr(optimal, "MOST_WORK", 1)
+    with pytest.raises(ValueError, match="too long"):
+        deflate(description, np.frombuffer(WORDS, np.uint8), pieces_of(WORDS, 1000))
+
+
 def test_what_cannot_be_described() -> None:
     stream = zlib.compress(WORDS)
     ends = pieces_of(WORDS, 1000)
@@ -139,6 +202,18 @@ def test_what_cannot_be_described() -> None:
 def test_any_description_is_survived() -> None:
     lines = np.frombuffer(WORDS[:3000], np.uint8)
     ends, good = pieces_of(WORDS[:3000], 100), 0
+    right = cheapest(own(WORDS[:3000], Settings(6, 0, 8, 15)), 3000)
+    for seed in range(2000):
+        random, changed = np.random.default_rng(seed), bytearray(right)
+        for _ in range(1 + seed % 3):
+            changed[random.integers(1, len(right))] = random.integers(0, 256)
+        try:
+            deflate(bytes(changed[: len(right) - seed % 7]), lines, ends)
+            good += 1
+        except ValueError:
+            pass
+    assert 0 < good < 1900
+    good = 0
     for seed in range(2000):
         random = np.random.default_rng(seed)
         flags = int(random.integers(0, 32))

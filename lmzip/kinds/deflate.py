@@ -1,179 +1,28 @@
-"""Deflate streams described by the settings with which zlib writes them, and by what differs from that.
+"""Deflate streams described by how their tokens are found again, and by what differs from that.
 
-zlib itself is not asked: its successors write other streams, and a file must come back on every machine.
+Either as zlib finds them (`settings.py`), or the cheapest ones for the codes of each block (`optimal.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import contextlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.kinds.blocks import AS_FIXED, AS_GIVEN, AS_STORED, write_blocks
-from lmzip.kinds.inflate import DYNAMIC, FIXED, LITERAL, STORED, inflate
-from lmzip.kinds.matching import (
-    BAD,
-    BASE,
-    COUNT,
-    CURSOR,
-    EAGER,
-    FIXED_UP,
-    LAZY,
-    ONLY_LITERALS,
-    RUNS,
-    TOO_FAR,
-    find_tokens,
-)
+from lmzip.kinds.inflate import CODES, DYNAMIC, FIXED, FIXED_LENGTHS, LITERAL, STORED, inflate, read_lengths
+from lmzip.kinds.matching import LONGEST
+from lmzip.kinds.optimal import Fixes, parse
 from lmzip.kinds.rest import Reader, Writer
+from lmzip.kinds.settings import FIXED_CODES, NO_FIXES, Found, Numbers, Settings, find, search
 
-DEFAULT, FILTERED, HUFFMAN_ONLY, RLE, FIXED_CODES = range(5)  # zlib's strategies
-# Of zlib's levels: the method; good, lazy, nice, chain.
-LEVELS = {
-    1: (EAGER, 4, 4, 8, 4),
-    2: (EAGER, 4, 5, 16, 8),
-    3: (EAGER, 4, 6, 32, 32),
-    4: (LAZY, 4, 4, 16, 16),
-    5: (LAZY, 8, 16, 32, 32),
-    6: (LAZY, 8, 16, 128, 128),
-    7: (LAZY, 8, 32, 128, 256),
-    8: (LAZY, 32, 128, 258, 1024),
-    9: (LAZY, 32, 258, 258, 4096),
-}
-HINTS = ((1,), (5, 4, 3, 2), (6,), (9, 8, 7))  # levels by the bits of zlib's header that hint at them
-PIECES, BLOCKS, FIXES, KINDS, FAR = 1, 2, 4, 8, 16  # flags of a description: what follows
-SAMPLE = 1 << 16  # bytes on which settings are tried
-MOST_BLOCKS = 1 << 16
+PIECES, BLOCKS, FIXES, KINDS, FAR, OPTIMAL = 1, 2, 4, 8, 16, 32  # flags of a description: what follows
+MOST_BLOCKS, MOST_BITS = 1 << 16, 1 << 13  # of a stream; of the code lengths of a block
 WORST = 0.7  # a description of more than this part of the stream is none
-
-Numbers = NDArray[np.int64]
-_NO_TOKENS, _NO_FIXES = np.zeros(0, np.int32), np.zeros((0, 2), np.int64)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What zlib was told: level, strategy, memLevel, bits of the window.
-
-    And whether it was built to take matches of three bytes from far away; whether the data came in pieces.
-    """
-
-    level: int
-    strategy: int
-    memory: int
-    window: int
-    far: bool = False
-    pieces: bool = False
-
-    @property
-    def symbols(self) -> int:
-        """Return the symbols of a full block."""
-        return (1 << self.memory + 6) - 1
-
-    def numbers(self) -> Numbers:
-        """Return what matching.find_tokens takes."""
-        method, *limits = LEVELS[self.level]
-        method = {HUFFMAN_ONLY: ONLY_LITERALS, RLE: RUNS}.get(self.strategy, method)
-        filtered, far = self.strategy == FILTERED, 1 << 15 if self.far else TOO_FAR
-        return np.array([method, *limits, self.window, self.memory + 7, filtered, self.symbols, far], np.int64)
-
-
-@dataclass(frozen=True)
-class Found:
-    """Tokens, int32; fixes, int64 (fixes, 2); ends of full blocks in tokens and the begin of the window there."""
-
-    tokens: NDArray[np.int32]
-    fixes: Numbers
-    ends: Numbers
-    slid: Numbers
-
-
-def _find(
-    settings: Settings,
-    lines: NDArray[np.uint8],
-    pieces: Numbers,
-    actual: NDArray[np.int32] = _NO_TOKENS,
-    fixes: Numbers = _NO_FIXES,
-    stop: int | None = None,
-    most: int = 0,
-) -> Found | None:
-    """Run find_tokens; None for more than `most` fixes, or fixes that do not fit."""
-    stop = lines.size if stop is None else stop
-    tokens, found = np.zeros(stop + 1, np.int32), np.zeros((most, 2), np.int64)
-    bases, state = np.zeros(stop // settings.symbols + 2, np.int64), np.zeros(6, np.int64)
-    tables = np.zeros(1 << settings.memory + 7, np.int32), np.zeros(1 << settings.window, np.int32)
-    ends = pieces if settings.pieces else np.array([lines.size], np.int64)
-    late = find_tokens(lines, ends, settings.numbers(), stop, actual, fixes, *tables, tokens, found, bases, state)
-    if state[BAD] or state[FIXED_UP] > most or state[CURSOR] < len(fixes):
-        return None
-    count = int(state[COUNT])
-    full, left = divmod(count, settings.symbols)
-    if late and full and not left:
-        full -= 1  # the last block got full when it was already over
-    bases[full] = state[BASE]
-    ends = np.append(np.arange(1, full + 1, dtype=np.int64) * settings.symbols, count)
-    return Found(tokens[:count], found[: int(state[FIXED_UP])], ends, bases[: full + 1])
-
-
-def _guesses(header: bytes, actual: NDArray[np.int32], blocks: Numbers) -> Iterator[Settings]:
-    """Give the settings to try, the likely ones first. header: the two bytes of zlib."""
-    matches = actual[actual > LITERAL]
-    far = bool(((matches & 511 == 3) & (matches >> 9 > TOO_FAR)).any())
-    strategies = [DEFAULT, FILTERED]
-    if matches.size == 0:
-        strategies = [HUFFMAN_ONLY]
-    elif int(matches.max()) < 2 << 9:
-        strategies = [RLE, DEFAULT, FILTERED]
-    elif int((matches & 511).min()) > 5:
-        strategies = [FILTERED, DEFAULT]
-    if (blocks[:, 1] == FIXED).all():
-        strategies = [FIXED_CODES if strategy == DEFAULT else strategy for strategy in strategies]
-    memories = [8, 9, 7, 6, 5, 4, 3, 2, 1]
-    starts = np.append(0, blocks[:-1, 0])
-    for start, (end, kind, _, _) in zip(starts[:-1], blocks[:-1], strict=True):
-        if kind != STORED:
-            symbols = int((actual[start:end] > 0).sum()) + 1
-            known = symbols.bit_length() - 7
-            memories = [known] if symbols == 1 << known + 6 and 1 <= known <= 9 else [8]
-            break
-    hint = HINTS[header[1] >> 6]
-    levels = [*hint, *(level for level in (6, 9, 1, 3, 5, 8, 7, 4, 2) if level not in hint)]
-    stated = min(max(9, (header[0] >> 4) + 8), 15)
-    for memory in memories:
-        for window in dict.fromkeys((stated, 15)):
-            for strategy in strategies:
-                for level in levels if strategy not in (HUFFMAN_ONLY, RLE) else [6]:
-                    yield Settings(level, strategy, memory, window, far and level > 3)
-
-
-def _search(
-    header: bytes, lines: NDArray[np.uint8], pieces: Numbers, actual: NDArray[np.int32], blocks: Numbers
-) -> tuple[Settings, Found] | None:
-    """Find the settings that need the fewest fixes."""
-    stop = min(SAMPLE, lines.size)
-    best, fewest = None, stop
-    for settings in _guesses(header, actual, blocks):
-        sample = _find(settings, lines, pieces, actual, stop=stop, most=fewest)
-        if sample is None:
-            continue
-        if best is None or len(sample.fixes) < fewest:
-            best, fewest = settings, len(sample.fixes)
-        if len(sample.fixes) == 0:
-            for in_pieces in (True, False) if lines.size > 1 << settings.window else (False,):
-                chosen = replace(settings, pieces=in_pieces)
-                if found := _find(chosen, lines, pieces, actual):
-                    return chosen, found
-    if best is None:
-        return None
-    found = _find(best, lines, pieces, actual, most=lines.size // 8 + 64)
-    return (best, found) if found else None
-
-
-def _bits(stream: NDArray[np.uint8], start: int, end: int) -> bytes:
-    """Return bits start to end of a stream, zeros behind them."""
-    bits = np.unpackbits(stream[start >> 3 : (end + 7) >> 3], bitorder="little")[start & 7 :][: end - start]
-    return np.packbits(bits, bitorder="little").tobytes()
+GOOD = 1 / 16  # one of less than this part is not compared with another
+HOW = {STORED: AS_STORED, FIXED: AS_FIXED, DYNAMIC: AS_GIVEN}
 
 
 def describe(stream: bytes, size: int, pieces: Numbers) -> tuple[bytes, int, bytes] | None:
@@ -194,57 +43,122 @@ def describe(stream: bytes, size: int, pieces: Numbers) -> tuple[bytes, int, byt
     if not count:
         return None
     blocks, length = blocks[:count], (bits + 7) // 8
-    best = _search(stream[:2], lines, pieces, actual, blocks)
-    if best is None:
-        return None
-    settings, found = best
-    places = np.cumsum(found.tokens & 511)
-    ends = np.searchsorted(places, blocks[:, 0], side="right").astype(np.int64)
-    own_blocks = not np.array_equal(ends, found.ends)
-    slid = np.zeros(count, np.int64) if own_blocks else found.slid
-    kinds = np.zeros(count, np.int64)
-    given = [b""] * count
-    written = _write(lines, found.tokens, ends, slid, kinds, settings, given)
-    if written is None:
-        return None
-    result, heads = written
-    wanted = data[:length]
-    if result != wanted.tobytes():
-        made = np.frombuffer(result, np.uint8)
-        for block in range(count):
-            _, kind, start, end = blocks[block]
-            if kind == heads[block, 0] and _bits(wanted, start, end) == _bits(made, *heads[block, 1:]):
-                continue
-            kinds[block] = {STORED: AS_STORED, FIXED: AS_FIXED, DYNAMIC: AS_GIVEN}[int(kind)]
-            given[block] = _create_given(_bits(wanted, start, end), end - start) if kind == DYNAMIC else b""
-    description = _create(settings, found.fixes, ends if own_blocks else None, kinds, given)
-    if len(description) > 64 + WORST * length:
+    stated, descriptions = data[:length], []
+    best = search(stream[:2], lines, pieces, actual, blocks)
+    settings, found = best or (None, None)
+    with contextlib.suppress(ValueError):
+        if not found:
+            descriptions.append(_describe_optimal(stated, lines, actual, blocks))
+    if settings and not found and not (descriptions and len(descriptions[0]) < GOOD * length):
+        found = find(settings, lines, pieces, actual, most=size // 8 + 64)
+    with contextlib.suppress(ValueError):
+        if settings and found:
+            descriptions.append(_describe_zlib(stated, lines, blocks, settings, found))
+    description = min(descriptions, key=len, default=None)
+    if description is None or len(description) > 64 + WORST * length:
         return None
     return lines.tobytes(), 2 + length, description
 
 
+def _describe_zlib(
+    stream: NDArray[np.uint8], lines: NDArray[np.uint8], blocks: Numbers, settings: Settings, found: Found
+) -> bytes:
+    """Describe a stream by the settings of zlib."""
+    places = np.cumsum(found.tokens & 511)
+    ends = np.searchsorted(places, blocks[:, 0], side="right").astype(np.int64)
+    own_blocks = not np.array_equal(ends, found.ends)
+    slid = np.zeros(len(ends), np.int64) if own_blocks else found.slid
+    kinds, given = np.zeros(len(ends), np.int64), [b""] * len(ends)
+    result, heads = _write(lines, found.tokens, ends, slid, kinds, given, settings.strategy == FIXED_CODES)
+    made = np.frombuffer(result, np.uint8)
+    if not np.array_equal(made, stream):
+        for block, (_, kind, start, end) in enumerate(blocks.tolist()):
+            if kind != heads[block, 0] or _bits(stream, start, end) != _bits(made, *heads[block, 1:]):
+                kinds[block], given[block] = HOW[kind], _create_given(stream, kind, start, end)
+    return create(settings, found.fixes, ends if own_blocks else None, kinds, given)
+
+
+def create(settings: Settings, fixes: Numbers, ends: Numbers | None, kinds: Numbers, given: list[bytes]) -> bytes:
+    """Write a description by the settings of zlib (FORMAT.md, "Files taken apart")."""
+    flags = PIECES * settings.pieces | FAR * settings.far | BLOCKS * (ends is not None)
+    flags |= FIXES * (len(fixes) > 0) | KINDS * bool(kinds.any())
+    writer = Writer()
+    writer.numbers(flags, settings.level, settings.strategy, settings.memory, settings.window)
+    if flags & FIXES:
+        _write_places(writer, fixes[:, 0])
+        _write_tokens(writer, fixes[:, 1])
+    if ends is not None:
+        writer.numbers(len(ends), *np.diff(ends[:-1], prepend=0).tolist())
+    if flags & KINDS:
+        writer.numbers(len(kinds), *kinds.tolist())
+        writer.buffer += b"".join(given)
+    return bytes(writer.buffer)
+
+
+def _describe_optimal(
+    stream: NDArray[np.uint8], lines: NDArray[np.uint8], actual: NDArray[np.int32], blocks: Numbers
+) -> bytes:
+    """Describe a stream by the codes of its blocks."""
+    kinds = np.array([HOW[kind] for kind in blocks[:, 1].tolist()])
+    given = [_create_given(stream, *block) for block in blocks[:, 1:].tolist()]
+    _, fixes = parse(lines, blocks[:, 0].copy(), _lengths(kinds, given), actual, None)
+    writer = Writer()
+    writer.numbers(OPTIMAL, len(blocks), *np.diff(blocks[:-1, 0], prepend=0).tolist(), *kinds.tolist())
+    writer.buffer += b"".join(given)
+    _write_places(writer, fixes.clear)
+    _write_places(writer, fixes.tied)
+    writer.numbers(*fixes.ranks.tolist(), len(fixes.explicit))
+    _write_tokens(writer, fixes.explicit)
+    return bytes(writer.buffer)
+
+
 def deflate(description: bytes, lines: NDArray[np.uint8], pieces: Numbers) -> bytes:
     """Return the deflate stream; ValueError for what describe never gives."""
-    settings, fixes, ends, kinds, given = _parse(description, lines.size)
+    reader = Reader(description)
     lines = np.require(lines, requirements="W")  # kernels are compiled anew for arrays that are read-only
-    found = _find(settings, lines, pieces, fixes=fixes)
+    flags = reader.number(OPTIMAL)
+    stream = _deflate_optimal(reader, lines) if flags == OPTIMAL else _deflate_zlib(flags, reader, lines, pieces)
+    if reader.remaining():
+        raise ValueError("a description of a stream with more behind it")
+    return stream
+
+
+def _deflate_zlib(flags: int, reader: Reader, lines: NDArray[np.uint8], pieces: Numbers) -> bytes:
+    level, strategy, memory, window = (reader.number(most) for most in (9, FIXED_CODES, 9, 15))
+    if not level or not memory or window < 9:
+        raise ValueError("settings that zlib does not have")
+    settings = Settings(level, strategy, memory, window, bool(flags & FAR), bool(flags & PIECES))
+    fixes, own_ends = NO_FIXES, None
+    kinds: Any = None
+    given: list[bytes] = []
+    if flags & FIXES:
+        places = _read_places(reader, lines.size)
+        fixes = np.stack((places, _read_tokens(reader, len(places))), axis=1)
+    if flags & BLOCKS:
+        own_ends = _read_ends(reader, lines.size)
+    if flags & KINDS:
+        kinds, given = _read_kinds(reader, reader.number(len(reader.buffer)))
+    found = find(settings, lines, pieces, fixes=fixes)
     if found is None:
         raise ValueError("tokens that the data does not have")
-    slid = found.slid
-    if ends is None:
-        ends = found.ends
-    else:
-        ends, slid = np.append(ends, len(found.tokens)), np.zeros(len(ends) + 1, np.int64)
-        if (np.diff(ends) < 0).any():
-            raise ValueError("blocks of more tokens than there are")
-    if kinds.size == 0:
+    ends, slid = found.ends, found.slid
+    if own_ends is not None:
+        ends = np.append(own_ends, len(found.tokens))
+        slid = np.zeros(len(ends), np.int64)
+    if kinds is None:
         kinds, given = np.zeros(len(ends), np.int64), [b""] * len(ends)
-    if len(kinds) != len(ends):
-        raise ValueError("another number of blocks than there are")
-    written = _write(lines, found.tokens, ends, slid, kinds, settings, given)
-    if written is None:
-        raise ValueError("code lengths that do not fit the block")
-    return written[0]
+    return _write(lines, found.tokens, ends, slid, kinds, given, settings.strategy == FIXED_CODES)[0]
+
+
+def _deflate_optimal(reader: Reader, lines: NDArray[np.uint8]) -> bytes:
+    ends = np.append(_read_ends(reader, lines.size), lines.size)
+    kinds, given = _read_kinds(reader, len(ends))
+    clear, tied = _read_places(reader, lines.size), _read_places(reader, lines.size)
+    ranks = _read_numbers(reader, len(clear) + len(tied), LONGEST)
+    explicit = _read_tokens(reader, reader.number(len(reader.buffer)))
+    tokens, _ = parse(lines, ends, _lengths(kinds, given), None, Fixes(clear, tied, ranks, explicit))
+    token_ends = np.searchsorted(np.cumsum(tokens & 511), ends, side="right").astype(np.int64)
+    return _write(lines, tokens, token_ends, np.zeros(len(ends), np.int64), kinds, given)[0]
 
 
 def _write(
@@ -253,76 +167,96 @@ def _write(
     ends: Numbers,
     slid: Numbers,
     kinds: Numbers,
-    settings: Settings,
     given: list[bytes],
-) -> tuple[bytes, Numbers] | None:
-    """Run write_blocks; None where it refuses."""
-    starts, parts = np.zeros(len(ends) + 1, np.int64), []
-    for block, string in enumerate(given):
-        reader = Reader(string)
-        length = reader.number(1 << 13) if string else 0
-        parts.append(np.unpackbits(np.frombuffer(reader.remaining(), np.uint8), bitorder="little")[:length])
-        starts[block + 1] = starts[block] + length
-        if len(parts[-1]) != length:
-            return None
-    codes = np.append(np.packbits(np.concatenate(parts), bitorder="little"), np.zeros(8, np.uint8))
+    only_fixed: bool = False,
+) -> tuple[bytes, Numbers]:
+    """Run write_blocks; ValueError where it refuses."""
+    if len(kinds) != len(ends) or (np.diff(ends, prepend=0) < 0).any():
+        raise ValueError("blocks of more tokens than there are, or of more kinds")
     out = np.zeros(2 * lines.size + 512 * len(ends) + 1024, np.uint8)
     heads = np.zeros((len(ends), 3), np.int64)
-    only_fixed = settings.strategy == FIXED_CODES
-    bits = write_blocks(lines, tokens, ends, slid, kinds, only_fixed, codes, starts, out, heads)
-    return None if bits < 0 else (out[: (bits + 7) // 8].tobytes(), heads)
+    bits = write_blocks(lines, tokens, ends, slid, kinds, only_fixed, *_join(given), out, heads)
+    if bits < 0:
+        raise ValueError("code lengths that do not fit the block")
+    return out[: (bits + 7) // 8].tobytes(), heads
 
 
-def _create_given(bits: bytes, length: int) -> bytes:
+def _bits(stream: NDArray[np.uint8], start: int, end: int) -> bytes:
+    """Return bits start to end of a stream, zeros behind them."""
+    bits = np.unpackbits(stream[start >> 3 : (end + 7) >> 3], bitorder="little")[start & 7 :][: end - start]
+    return np.packbits(bits, bitorder="little").tobytes()
+
+
+def _create_given(stream: NDArray[np.uint8], kind: int, start: int, end: int) -> bytes:
+    """Return how the code lengths of a block stand in a description: only those of a dynamic one do."""
+    if kind != DYNAMIC:
+        return b""
     writer = Writer()
-    writer.numbers(int(length))
-    return bytes(writer.buffer) + bits
+    writer.numbers(end - start)
+    return bytes(writer.buffer) + _bits(stream, start, end)
 
 
-def _create(settings: Settings, fixes: Numbers, ends: Numbers | None, kinds: Numbers, given: list[bytes]) -> bytes:
-    """Write a description (FORMAT.md, "Files taken apart")."""
-    flags = PIECES * settings.pieces | FAR * settings.far | BLOCKS * (ends is not None)
-    flags |= FIXES * (len(fixes) > 0) | KINDS * bool(kinds.any())
-    writer = Writer()
-    writer.numbers(flags, settings.level, settings.strategy, settings.memory, settings.window)
-    if flags & FIXES:
-        lengths = fixes[:, 1] & 511
-        writer.numbers(len(fixes), *np.diff(fixes[:, 0], prepend=-1).tolist())
-        writer.numbers(*lengths.tolist(), *(fixes[lengths > LITERAL, 1] >> 9).tolist())
-    if flags & BLOCKS and ends is not None:
-        writer.numbers(len(ends), *np.diff(ends[:-1], prepend=0).tolist())
-    if flags & KINDS:
-        writer.numbers(len(kinds), *kinds.tolist())
-        for kind, string in zip(kinds, given, strict=True):
-            writer.buffer += string if kind == AS_GIVEN else b""
-    return bytes(writer.buffer)
+def _join(given: list[bytes]) -> tuple[NDArray[np.uint8], Numbers]:
+    """Return all code lengths as bits, and where those of each block begin; eight zeros and the end behind them."""
+    starts, parts = np.zeros(len(given) + 1, np.int64), []
+    for block, string in enumerate(given):
+        reader = Reader(string)
+        length = reader.number(MOST_BITS) if string else 0
+        parts.append(np.unpackbits(np.frombuffer(reader.remaining(), np.uint8), bitorder="little")[:length])
+        starts[block + 1] = starts[block] + length
+    return np.append(np.packbits(np.concatenate(parts), bitorder="little"), np.zeros(8, np.uint8)), starts
 
 
-def _parse(description: bytes, size: int) -> tuple[Settings, Numbers, Numbers | None, Numbers, list[bytes]]:
-    """Read a description."""
-    reader = Reader(description)
-    flags, level, strategy, memory, window = (reader.number(most) for most in (31, 9, FIXED_CODES, 9, 15))
-    if not level or not memory or window < 9:
-        raise ValueError("settings that zlib does not have")
-    fixes, ends = _NO_FIXES, None
-    kinds: Any = np.zeros(0, np.int64)
-    given: list[bytes] = []
-    if flags & FIXES:
-        count = reader.number(len(description))
-        places = np.cumsum([reader.number(size + 1) for _ in range(count)], dtype=np.int64) - 1
-        lengths = [reader.number(258) for _ in range(count)]
-        tokens = [length | (reader.number(1 << 15) << 9 if length != LITERAL else 0) for length in lengths]
-        fixes = np.stack([places, np.array(tokens, np.int64)], axis=1)
-    if flags & BLOCKS:
-        count = reader.number(min(len(description) + 1, MOST_BLOCKS))
-        ends = np.cumsum([reader.number(size + 1) for _ in range(count - 1)], dtype=np.int64)
-    if flags & KINDS:
-        kinds = np.array([reader.number(AS_GIVEN) for _ in range(reader.number(len(description)))], np.int64)
-        for kind in kinds:
-            start = reader.offset
-            if kind == AS_GIVEN:
-                reader.take((reader.number(1 << 13) + 7) // 8)
-            given.append(description[start : reader.offset])
-    if reader.remaining():
-        raise ValueError("a description of a stream with more behind it")
-    return Settings(level, strategy, memory, window, bool(flags & FAR), bool(flags & PIECES)), fixes, ends, kinds, given
+def _lengths(kinds: Numbers, given: list[bytes]) -> Numbers:
+    """Return the code lengths of all blocks, (blocks, CODES); zeros where it is stored."""
+    codes, starts = _join(given)
+    lengths, table = np.zeros((len(kinds), CODES), np.int64), np.zeros(1 << 7, np.int32)
+    lengths[kinds == AS_FIXED] = FIXED_LENGTHS
+    for block in np.flatnonzero(kinds == AS_GIVEN):
+        first, behind = int(starts[block]), int(starts[block + 1])
+        if read_lengths(codes, first, behind, lengths[block], table) != behind:
+            raise ValueError("code lengths that do not fit the block")
+    return lengths
+
+
+def _write_places(writer: Writer, places: Numbers) -> None:
+    writer.numbers(len(places), *np.diff(places, prepend=-1).tolist())
+
+
+def _read_places(reader: Reader, most: int) -> Numbers:
+    count = reader.number(len(reader.buffer))
+    return np.cumsum(_read_numbers(reader, count, most + 1), dtype=np.int64) - 1
+
+
+def _write_tokens(writer: Writer, tokens: Numbers) -> None:
+    """Append lengths, then the distances of the matches."""
+    lengths = tokens & 511
+    writer.numbers(*lengths.tolist(), *(tokens[lengths > LITERAL] >> 9).tolist())
+
+
+def _read_tokens(reader: Reader, count: int) -> Numbers:
+    tokens = _read_numbers(reader, count, LONGEST)
+    matches = tokens != LITERAL
+    tokens[matches] |= _read_numbers(reader, int(matches.sum()), 1 << 15) << 9
+    return tokens
+
+
+def _read_ends(reader: Reader, size: int) -> Numbers:
+    """Read where all blocks but the last end."""
+    count = reader.number(min(len(reader.buffer) + 1, MOST_BLOCKS))
+    return np.cumsum(_read_numbers(reader, count - 1, size + 1), dtype=np.int64)
+
+
+def _read_kinds(reader: Reader, count: int) -> tuple[Numbers, list[bytes]]:
+    """Read the kinds of blocks, and the code lengths that are given."""
+    kinds, given = _read_numbers(reader, count, AS_GIVEN), []
+    for kind in kinds:
+        start = reader.offset
+        if kind == AS_GIVEN:
+            reader.take((reader.number(MOST_BITS) + 7) // 8)
+        given.append(reader.buffer[start : reader.offset])
+    return kinds, given
+
+
+def _read_numbers(reader: Reader, count: int, most: int) -> Numbers:
+    return np.array([reader.number(most) for _ in range(count)], np.int64)

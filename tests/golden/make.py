@@ -33,6 +33,7 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
     """Return name -> (what it is, the file, its content or the name of its error)."""
     prose = (SAMPLES / "france_at_war.txt").read_bytes()[20_000:26_000]
     code = (SAMPLES / "pep-0697.rst").read_bytes()[8_000:11_000]
+    zopfli = (FOLDER.parent / "pictures" / "zopfli.png").read_bytes()
     noise = hashlib.shake_256(b"lmzip").digest(500)
     rows = b"".join(struct.pack("<IhBd", i, i * i % 997, i % 7, 1 / (i + 1)) for i in range(400))
     packed = lmzip.compress(prose, 4, method="model")
@@ -59,6 +60,7 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
         "good-adaptive-lean": ("prose, few contexts, no network", lmzip.compress(prose, 1), prose),
         "good-rank": ("prose, ranks, two windows", lmzip.compress(prose, 4, method="rank"), prose),
         "good-image": ("a PNG file", lmzip.compress(png()), png()),
+        "good-image-optimal": ("a PNG file by zopfli", lmzip.compress(zopfli), zopfli),
         "good-image-rows": ("a PPM file, rANS", lmzip.compress(ppm(), 9, coder="rans"), ppm()),
         "good-audio": ("a WAV file", lmzip.compress(wav()), wav()),
         "good-frames": ("three frames, the second one empty", packed + lmzip.compress(b"") + packed, prose + prose),
