@@ -253,7 +253,7 @@ def choose(data, start, end, matches, prices, costs, options, actual, fixes, tok
                 if rank == count:
                     fixes.explicit[state[EXPLICIT]] = token
         else:
-            length, changed = np.int64(LITERAL), fix < places.size and places[fix] == state[kind]
+            length, changed = LITERAL, fix < places.size and places[fix] == state[kind]
             if changed:
                 rank = min(rank, fixes.ranks[state[RANK]])
                 if rank < count:
@@ -296,9 +296,9 @@ def parse(
     matches = Matches(np.zeros(MATCHES * longest, np.int32), np.zeros(longest + 1, np.int64))
     prices = Prices(*(np.zeros(count, np.int32) for count in (256, LONGEST + 1, 32)))
     costs, options = np.zeros(longest + 1, np.int32), np.zeros(LONGEST + 1, np.int32)
-    if fixes is None:
-        fixes = Fixes(*(np.zeros(np.count_nonzero(actual), np.int64) for _ in range(4)))  # at most one a token
     wanted = np.zeros(0, np.int32) if actual is None else actual
+    if fixes is None:
+        fixes = Fixes(*(np.zeros(np.count_nonzero(wanted), np.int64) for _ in range(4)))  # at most one a token
     start = work = 0
     for block, end_ in enumerate(ends.tolist()):
         set_prices(lengths[block], prices)
