@@ -31,7 +31,7 @@ class Shipped:
 # files made with it are to be read.
 SHIPPED = {
     SMALL: Shipped("small", "25051eeff2a48409ecb48f7c834cb656120cd6863bd50616317042ce5cece79f"),
-    BASE: Shipped("base", "52e619fec4851d70ab3859133b56d815df7d76d51b765664dbc5ba9d7ef2a7b6"),
+    BASE: Shipped("base", "184a0f35b01ddef40dd96488abd24460998976c23abc0a4f1adac278eefbfb8e"),
 }
 
 _lock = threading.Lock()
