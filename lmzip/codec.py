@@ -46,18 +46,18 @@ def encode_media_block(
 ) -> tuple[int, bytes] | None:
     """Return (record type, payload) of a piece of a file that was taken apart into pixels or samples and the rest.
 
-    whole: the file is compressed, so that its bytes are not worth a try; otherwise None is returned where lzma or zstd
-    is as good on bytes. progress, errors: as for encode_block.
+    whole: the file is compressed, so that its bytes are worth no other try than lzma's and zstd's; otherwise None is
+    returned where these are as good. progress, errors: as for encode_block.
     """
     report = progress or _unheard
     with concurrent.futures.ThreadPoolExecutor(1) as background:
-        general = background.submit(lambda: (container.STORED, data) if whole else encode_general(data))
+        general = background.submit(encode_general, data)
         how = _REST if len(taken.rest) > _LARGEST_HEADER else _HEADER
         rest = encode_block(taken.rest, None, False, how) if taken.rest else (container.STORED, b"")
         type_ = TYPES[taken.kind]
         payload = encode_media(taken, len(data), rest, options, _half(report, 0) if options.verify else report)
         if payload is None or len(payload) >= len(general.result()[1]):
-            return general.result() if whole else None
+            return min((container.STORED, data), general.result(), key=lambda pair: len(pair[1])) if whole else None
     if options.verify:
         _verify(type_, payload, data, None, _half(report, len(data)))
     return type_, payload

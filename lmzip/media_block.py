@@ -17,7 +17,7 @@ from lmzip.kinds import Taken
 from lmzip.options import Options, Progress
 
 TYPES = {"image": container.IMAGE, "audio": container.AUDIO}
-# A compressed picture decodes to at most so many bits of samples for each byte of the file: deflate's 1,032 bytes.
+# A compressed file decodes to at most so many bits of samples a byte: deflate's 1,032 bytes; `kinds.flac` keeps below.
 _MOST_BITS = 8 * 1032
 
 

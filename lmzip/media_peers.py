@@ -34,9 +34,11 @@ def samples_of(data: bytes) -> bytes:
 
 
 def kind_of(data: bytes) -> str | None:
-    """Return "image" or "audio" for a file that lmzip takes for one, else None."""
+    """Return "image", "audio" or "flac" (compressed already) for a file that lmzip takes for one, else None."""
     layout = kinds.sniff(data[: kinds.HEAD_SIZE])
-    return layout.kind if layout else None
+    if layout is None:
+        return None
+    return "flac" if data[:4] == b"fLaC" else layout.kind
 
 
 def peers_for(paths: Sequence[Path]) -> tuple[Compressor, ...]:
@@ -111,4 +113,4 @@ AUDIO_PEERS = (
     ),
     _program("mac -c5000 (samples)", "mac IN OUT -c5000", "mac IN OUT -d", (".wav", ".ape"), samples_of),
 )
-PEERS = {"image": IMAGE_PEERS, "audio": AUDIO_PEERS}
+PEERS = {"image": IMAGE_PEERS, "audio": AUDIO_PEERS, "flac": (AS_IT_IS,)}

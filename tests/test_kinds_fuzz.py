@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,6 +28,8 @@ FILES = [
     sound(1, 24, 300),
     aiff(b"AIFF", b""),
     aiff(b"AIFC", b"sowt"),
+    (Path(__file__).parent / "sounds" / "libflac.flac").read_bytes(),
+    (Path(__file__).parent / "pictures" / "zopfli.png").read_bytes(),
 ]
 
 

@@ -59,6 +59,7 @@ def test_peers_go_with_the_kind_of_all_files(tmp_path: Path) -> None:
         path.write_bytes(data)
     assert media_peers.peers_for([paths[0], paths[3]]) == media_peers.IMAGE_PEERS
     assert media_peers.peers_for([paths[1]]) == media_peers.AUDIO_PEERS
+    assert media_peers.peers_for([Path(__file__).parent / "sounds" / "libflac.flac"]) == (media_peers.AS_IT_IS,)
     assert (
         media_peers.peers_for(paths[:2]) == media_peers.peers_for(paths[2:]) == media_peers.peers_for(paths[3:]) == ()
     )

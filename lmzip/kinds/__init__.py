@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
+from lmzip.kinds.flac import find_flac, put_flac_together
 from lmzip.kinds.images import find_bmp, find_netpbm
 from lmzip.kinds.png import find_png, put_png_together
 from lmzip.kinds.raw import put_rows_together
-from lmzip.kinds.rest import HEAD_SIZE, MAX_SAMPLES, PNG, RAW, Reader, Shape, Taken, check_samples, parse_shape
+from lmzip.kinds.rest import FLAC, HEAD_SIZE, MAX_SAMPLES, PNG, RAW, Reader, Shape, Taken, check_samples, parse_shape
 from lmzip.kinds.sounds import find_aiff, find_wav
 from lmzip.kinds.tiff import find_tiff
 
@@ -39,7 +40,7 @@ class Layout(Protocol):
 
 def sniff(head: bytes) -> Layout | None:
     """Find out from the first HEAD_SIZE bytes of a file what it is; None: plain bytes. Never raises."""
-    for find in (find_png, find_netpbm, find_bmp, find_tiff, find_wav, find_aiff):
+    for find in (find_png, find_netpbm, find_bmp, find_tiff, find_wav, find_aiff, find_flac):
         if layout := find(head):
             return layout
     return None
@@ -61,4 +62,6 @@ def put_together(kind: str, samples: NDArray[Any], depth: int, rest: bytes) -> b
         return put_rows_together(shape, samples, reader)
     if form == PNG and kind == "image":
         return put_png_together(shape, samples, reader)
+    if form == FLAC and kind == "audio":
+        return put_flac_together(shape, samples, reader)
     raise ValueError(f"form {form}, which this version does not know")

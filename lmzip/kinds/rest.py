@@ -15,7 +15,7 @@ MAX_CHANNELS = 1 << 16
 FEWEST_SAMPLES = 256  # fewer are not worth a model
 
 KINDS = ("image", "audio")
-RAW, PNG = range(2)  # forms of a rest
+RAW, PNG, FLAC = range(3)  # forms of a rest
 IMAGE_DIMENSIONS, AUDIO_DIMENSIONS = 3, 2
 
 

@@ -34,6 +34,7 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
     prose = (SAMPLES / "france_at_war.txt").read_bytes()[20_000:26_000]
     code = (SAMPLES / "pep-0697.rst").read_bytes()[8_000:11_000]
     zopfli = (FOLDER.parent / "pictures" / "zopfli.png").read_bytes()
+    flac = (FOLDER.parent / "sounds" / "libflac.flac").read_bytes()
     noise = hashlib.shake_256(b"lmzip").digest(500)
     rows = b"".join(struct.pack("<IhBd", i, i * i % 997, i % 7, 1 / (i + 1)) for i in range(400))
     packed = lmzip.compress(prose, 4, method="model")
@@ -62,6 +63,7 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
         "good-image": ("a PNG file", lmzip.compress(png()), png()),
         "good-image-optimal": ("a PNG file by zopfli", lmzip.compress(zopfli), zopfli),
         "good-image-rows": ("a PPM file, rANS", lmzip.compress(ppm(), 9, coder="rans"), ppm()),
+        "good-audio-flac": ("a FLAC file", lmzip.compress(flac), flac),
         "good-audio": ("a WAV file", lmzip.compress(wav()), wav()),
         "good-frames": ("three frames, the second one empty", packed + lmzip.compress(b"") + packed, prose + prose),
         "good-skippable": ("a record of an unknown type above 0x40 before the block", with_skippable, noise),
