@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +90,10 @@ def _take(data: bytes, channels: int, depth: int, stated: int) -> Taken | None:
     rest = bytes(writer.buffer)
     reader = Reader(rest)
     shape = parse_shape(reader)[1]
-    return Taken("audio", samples, depth, False, rest) if put_flac_together(shape, samples, reader) == data else None
+    with contextlib.suppress(ValueError):
+        if put_flac_together(shape, samples, reader) == data:
+            return Taken("audio", samples, depth, False, rest)
+    return None
 
 
 def put_flac_together(shape: Shape, samples: NDArray[Any], reader: Reader) -> bytes:
