@@ -242,8 +242,8 @@ def test_pixels_that_do_not_fit_are_refused() -> None:
 
 
 GOLDEN = {
-    0: "3eee1845d99384b4",
-    1: "f1985b8f9aafe589",
+    0: "f76d117cd97d53e3",
+    1: "c57d268c07c2352b",
 }
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader
 from lmzip.models.image import state
-from lmzip.models.image.decisions import LIMIT, MATCH
+from lmzip.models.image.decisions import BLOCK_WIDTH, LIMIT, MATCH
 from lmzip.models.image.samples import code_row
 from lmzip.models.image.spelling import MOST_DECISIONS
 
@@ -20,11 +20,11 @@ Pixels = NDArray[Any]  # of uint8 or uint16
 _NEAR = [(1, 0), (1, -1), (1, 1), (0, -2), (2, 0), (2, 1), (2, -1), (1, -2), (1, 2), (0, -3), (3, 0)]  # up, right
 _CODED = [(0, 0), (1, 0), (1, -1), (1, 1), (0, -2), (2, 0), (0, -3), (2, 1)]  # of channels coded before
 _LATER = [(1, 0), (1, -1), (1, 1)]  # of channels coded after
-_KEEPS = (0.9985, 0.99, 0.9998)  # what least squares keep of older samples
+_KEEPS = (0.9985, 0.6, 0.95)  # what least squares keep: the first of older samples, the others of rows further up
 _NONE = (0, 0, 0)
 # By effort: how many of these neighbours each of the least squares has, and after how many samples they are solved.
 _FAST = ((_NONE, (5, 4, 0), _NONE), (8, 8, 8))
-_USUAL = (((11, 8, 3), (7, 4, 1), (11, 6, 3)), (4, 2, 8))
+_USUAL = (((11, 8, 3), (7, 4, 1), (11, 6, 3)), (4, 2, 4))
 _SLOW = (_USUAL[0], (1, 1, 1))
 
 _PIECE = 1 << 14  # samples that are coded in one call
@@ -42,9 +42,9 @@ class Coder:
         counts, every = _FAST if effort <= 3 else _USUAL if effort < 9 else _SLOW
         self._plane = state.make_plane(width, channels, *_neighbours(channels, counts))
         bits = min(max((height * width * channels).bit_length() + 2, 14), 22)
-        self._learnt = state.make_learnt(channels, phases, bits)
+        self._learnt = state.make_learnt(width, channels, phases, bits)
         self._cursor, self._fixed = state.make_cursor(), state.make_fixed()
-        self._cursor["facts"][[LIMIT, MATCH]] = 250, -1
+        self._cursor["facts"][[LIMIT, MATCH, BLOCK_WIDTH]] = 250, -1, state.block_width(width, channels)
         self._pixels = max(_PIECE // channels, 1)
         most = min(self._pixels, width) * channels * MOST_DECISIONS
         self._bits, self._probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, once, u32
-from lmzip.models.image.decisions import CHANNEL, COUNT, PLACE_A, PLACE_B, PLACE_C, PLACE_D, RATE, SIGNS
+from lmzip.models.image.decisions import BLOCK_WIDTH, CHANNEL, COUNT, PLACE_A, PLACE_B, PLACE_C, PLACE_D, RATE, SIGNS
 from lmzip.models.image.repeats import code_repeat, learn_repeat, set_direct_contexts
 from lmzip.models.image.spelling import spell, spell_directly
-from lmzip.models.image.squares import learn, predict, solve
+from lmzip.models.image.squares import close, copy, gather, learn, predict, solve
 from lmzip.models.image.state import COUNTERS, PAD, PREDICTIONS, ROWS, SQUARES
 from lmzip.models.image.tables import STEPS
 
@@ -190,12 +190,26 @@ def remember(plane, learnt, cursor, fixed, y, x, c, phase, level, value, keeps, 
         bias[0] //= 2
         bias[1] //= 2
     target = value - i64(here[c, at - 1])
+    b = x // cursor.facts[BLOCK_WIDTH] + 1
     for s in range(SQUARES):
-        which = phase if s == 0 else 0
         count = plane.counts[c, s]
-        learn(cursor.inputs[s], cursor.values, target, learnt.covariance[c, s, which], count, keeps[s])
+        which = phase if s == 0 else 0
+        sums = learnt.covariance[c, which] if s == 0 else learnt.parts[c, s - 1]
+        learn(cursor.inputs[s], cursor.values, target, sums, count, keeps[s] if s == 0 else 1.0)
         if (x + y) % every[s] == 0 or (y == 0 and x < 64):
-            solve(learnt.covariance[c, s, which], cursor.work, learnt.weights[c, s, which], cursor.solution, count)
+            if s == 0:
+                copy(sums, cursor.work, count)
+            else:
+                gather(sums, learnt.blocks[c, s - 1], b, cursor.work, count)
+            solve(cursor.work, learnt.weights[c, s, which], cursor.solution, count)
+
+
+@once
+def _close_block(plane, learnt, b, keeps):
+    """Let the rows below know what this row brought to a block."""
+    for c in range(learnt.parts.shape[0]):
+        for s in range(1, SQUARES):
+            close(learnt.parts[c, s - 1], learnt.blocks[c, s - 1, b], plane.counts[c, s], keeps[s])
 
 
 @kernel
@@ -237,6 +251,8 @@ def code_row(
                 _repeat_sample(plane, y, x, c, value)
         if mode == DIRECT:
             learn_repeat(plane, learnt, cursor, image, y, x)
+        if (x + 1) % cursor.facts[BLOCK_WIDTH] == 0 or x + 1 == width:
+            _close_block(plane, learnt, x // cursor.facts[BLOCK_WIDTH] + 1, keeps)
     if last == width:
         _end_row(plane, y, width, channels)
     return cursor.facts[COUNT]

@@ -1,5 +1,8 @@
 """Least squares that learn as they go: a sample is predicted from its neighbours, weights fit what came before.
 
+What came before is the row, the recent past more than the rest (`learn` with a `keep` below 1), or what lies around:
+sums of blocks of columns, in which rows further up count less (`learn` with 1, `close`, `gather`).
+
 Float steps here are exact on every machine: each is one IEEE operation on one element, in the order written; loops run
 over the elements of rows or columns, and the prediction is a sum of integers. Inputs are at most 2^17 in size and the
 covariances forget, so they stay finite. What elimination makes of nearly singular ones may not: such weights become 0.
@@ -41,11 +44,37 @@ def learn(inputs, values, target, covariance, n, keep):
 
 
 @kernel
-def solve(covariance, work, weights, solution, n):
-    """Set the weights to the least squares of the covariances: elimination, rows from the top, no pivoting."""
+def close(part, block, n, keep):
+    """Add what a row brought to a block of columns, all (n, n + 1), and begin anew with the next block.
+
+    keep: what the rows above are multiplied by.
+    """
+    for i in range(n):
+        for j in range(i, n + 1):
+            block[i, j] = block[i, j] * keep + part[i, j]
+            part[i, j] = 0.0
+
+
+@kernel
+def copy(covariance, work, n):
+    """Copy covariances to where they are solved."""
     for i in range(n):
         for j in range(i, n + 1):
             work[i, j] = covariance[i, j]
+
+
+@kernel
+def gather(part, blocks, b, work, n):
+    """Write the covariances around block b: of its part of this row, of itself, twice, and of the blocks beside it."""
+    for i in range(n):
+        for j in range(i, n + 1):
+            work[i, j] = part[i, j] + blocks[b - 1, i, j] + blocks[b, i, j] * 2.0 + blocks[b + 1, i, j]
+
+
+@kernel
+def solve(work, weights, solution, n):
+    """Set the weights to the least squares of covariances: elimination in place, rows from the top, no pivoting."""
+    for i in range(n):
         work[i, i] = work[i, i] + RIDGE
     for k in range(n):
         top = work[k]

@@ -12,6 +12,7 @@ from lmzip.models.image import tables
 
 PAD = 4  # samples beside a row
 ROWS = 4  # rows kept, the one at hand among them
+BLOCK, MOST_BLOCKS = 8, 4096  # columns of a block at least; blocks of all channels
 SQUARES = 3  # least squares, each with inputs of its own
 NEIGHBOURS = 32  # inputs of least squares at most
 PREDICTIONS = 8  # squares, others, the last one their mean by merit
@@ -38,7 +39,11 @@ class Plane(NamedTuple):
 class Learnt(NamedTuple):
     """What is learnt of the picture."""
 
-    covariance: NDArray[np.float64]  # (channels, SQUARES, phases, NEIGHBOURS, NEIGHBOURS + 1)
+    # Of the first least squares, then of the others: of this row's part of the block at hand, and of the blocks of the
+    # rows above, with an empty one on both sides.
+    covariance: NDArray[np.float64]  # (channels, phases, NEIGHBOURS, NEIGHBOURS + 1)
+    parts: NDArray[np.float64]  # (channels, SQUARES - 1, NEIGHBOURS, NEIGHBOURS + 1)
+    blocks: NDArray[np.float64]  # (channels, SQUARES - 1, blocks + 2, NEIGHBOURS, NEIGHBOURS + 1)
     weights: NDArray[np.int32]  # (channels, SQUARES, phases, NEIGHBOURS)
     scales: NDArray[np.int32]  # (channels, PREDICTIONS, LEVELS): mean size of errors, in units of 2^-12
     bias: NDArray[np.int32]  # (channels, 1024, 2): sum of errors in units of 2^-4, count
@@ -87,8 +92,15 @@ def make_plane(width: int, channels: int, places: NDArray[np.int64], counts: NDA
     )
 
 
-def make_learnt(channels: int, phases: int, bits: int) -> Learnt:
+def block_width(width: int, channels: int) -> int:
+    """Return the columns of a block: few, but all blocks have at most MOST_BLOCKS, so 70 MB."""
+    return max(BLOCK, -(-width * channels // MOST_BLOCKS))
+
+
+def make_learnt(width: int, channels: int, phases: int, bits: int) -> Learnt:
     """Return what is learnt of nothing."""
+    square = (NEIGHBOURS, NEIGHBOURS + 1)
+    blocks = -(-width // block_width(width, channels))
     weights = np.zeros((channels, SQUARES, phases, NEIGHBOURS), np.int32)
     levels = np.arange(LEVELS, dtype=np.int64)
     quarter = np.array([1000, 1189, 1414, 1682])
@@ -99,7 +111,9 @@ def make_learnt(channels: int, phases: int, bits: int) -> Learnt:
     squash = numbers.squash_table()
     support = squash[np.arange(33) * (2 * numbers.LOGIT_MAX) // 32]
     return Learnt(
-        covariance=np.zeros((channels, SQUARES, phases, NEIGHBOURS, NEIGHBOURS + 1)),
+        covariance=np.zeros((channels, phases, *square)),
+        parts=np.zeros((channels, SQUARES - 1, *square)),
+        blocks=np.zeros((channels, SQUARES - 1, blocks + 2, *square)),
         weights=weights,
         scales=np.broadcast_to(scales, (channels, PREDICTIONS, LEVELS)).astype(np.int32, "C"),
         bias=np.zeros((channels, 1024, 2), np.int32),

@@ -10,7 +10,7 @@ from lmzip.models.digest import DecisionDigest
 from lmzip.models.image.pixels import encode_pixels
 from lmzip.models.image.plan import ImagePlan
 
-REFERENCE_DIGEST = "9736c1177c4518ca"
+REFERENCE_DIGEST = "440428f5a3e6e14e"
 
 
 def reference_digest() -> str:
