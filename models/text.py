@@ -74,7 +74,8 @@ class TextSession:
         self._model = model
         # Parts of the windows, one for each thread: (first, last + 1, state). Four windows take hardly longer than one.
         bounds = np.linspace(0, windows, min(threads, -(-windows // 4)) + 1).astype(int).tolist()
-        self._parts = [(a, b, model.engine.start(b - a, steps)) for a, b in itertools.pairwise(bounds)]
+        each = threads // (len(bounds) - 1)
+        self._parts = [(a, b, model.engine.start(b - a, steps, each)) for a, b in itertools.pairwise(bounds)]
         self._last = np.full(windows, config.cut_start, np.int32)
         if file_start:
             self._last[0] = config.file_start

@@ -55,9 +55,9 @@ def make_ids(config: NetworkConfig, batch: int, positions: int) -> NDArray[np.in
     return rng.integers(0, config.vocab_size + 2, (batch, positions)).astype(np.int32)
 
 
-def evaluate(engine: Engine, ids: NDArray[np.int32], steps: int) -> Frequencies:
+def evaluate(engine: Engine, ids: NDArray[np.int32], steps: int, threads: int = 1) -> Frequencies:
     """Read ids in calls of `steps` positions; every row of frequencies must be one."""
-    state = engine.start(len(ids), steps)
+    state = engine.start(len(ids), steps, threads)
     parts = [engine.forward(state, ids[:, i : i + steps]) for i in range(0, ids.shape[1], steps)]
     result = np.concatenate(parts)
     assert result.dtype == np.uint32

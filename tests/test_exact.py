@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,12 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import LARGEST_GAIN, LARGEST_SCALE, SMALL, WIDE, check_finite, evaluate, make_ids, make_weights
 
+from lmzip.models.exact import cpu_engine
 from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL
 from lmzip.models.exact.backends import TRIALS
 from lmzip.models.exact.cpu_engine import CPUEngine
-from lmzip.models.exact.engine import REFERENCE_DIGEST, Engine, reference_digest, reference_network
+from lmzip.models.exact.cpu_layers import TransformerLayer
+from lmzip.models.exact.engine import (
+    REFERENCE_DIGEST, Engine, imported_networks, recurrent_networks, reference_digest, reference_network,
+)  # fmt: skip
 from lmzip.models.exact.products import PRODUCTS, is_exact
 from lmzip.models.exact.torch_engine import TorchEngine
+from lmzip.models.exact.weights import Weights
 
 
 @pytest.fixture(scope="module", params=["cpu", "torch"])
@@ -89,6 +95,26 @@ def test_any_number_of_threads(restore_threads: None) -> None:
         torch.set_num_threads(threads)
         results.append(evaluate(engine, ids, 2))
     assert np.array_equal(*results)
+
+
+@pytest.mark.parametrize("weights", [make_weights(WIDE, 0), *imported_networks(), *recurrent_networks()])
+@pytest.mark.parametrize(("threads", "batch"), [(2, 1), (3, 2), (40, 1)])
+def test_threads_that_share_the_positions(weights: Weights, threads: int, batch: int) -> None:
+    engine = CPUEngine(weights)
+    ids = make_ids(weights.config, batch, 24) % weights.config.vocab_size
+    with patch.object(cpu_engine, "ROWS", 1):
+        shared = evaluate(engine, ids, 24, threads)
+        pieces = evaluate(engine, ids, 7, threads)
+    assert np.array_equal(shared, evaluate(engine, ids, 24))
+    assert np.array_equal(pieces, shared)
+
+
+def test_a_thread_that_fails_is_waited_for_by_none() -> None:
+    engine = CPUEngine(make_weights(SMALL, 0))
+    ids = make_ids(SMALL, 1, 64)
+    with patch.object(TransformerLayer, "run", side_effect=MemoryError("none left")), pytest.raises(MemoryError):
+        engine.forward(engine.start(1, 64, 4), ids)
+    assert np.array_equal(evaluate(engine, ids, 64, 4), evaluate(engine, ids, 64))
 
 
 CONFIGS: list[dict[str, Any]] = [

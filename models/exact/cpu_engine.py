@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
+import itertools
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,19 +19,27 @@ from lmzip.models.exact.ngrams import BEFORE, rows_of
 from lmzip.models.exact.weights import Weights
 
 
+ROWS = 16  # that a thread should have of a call at least; a matter of speed only
+
+
 @dataclasses.dataclass
 class CPUState:
     """The memory of a batch of windows."""
 
     batch: int
     steps: int  # most in a call
+    threads: int  # for a call
     position: int
     before: NDArray[np.int64]  # (batch, BEFORE) the last ids
     layers: list[Any]
 
 
 class CPUEngine:
-    """Evaluate an exact network on the CPU, a call on one thread: callers that want more split the batch."""
+    """Evaluate an exact network on the CPU.
+
+    Threads share the positions of a call: each has some that follow each other, and goes through the layers behind
+    the thread with those before. A call of one position has one thread: callers that want more split the batch.
+    """
 
     def __init__(self, weights: Weights) -> None:
         c = self.config = weights.config
@@ -39,35 +51,79 @@ class CPUEngine:
         self._layers: list[Layer] = [make(weights, i) for i in range(c.num_hidden_layers)]
         self._head = norm(weights, "norm"), projection(weights, "head")
         self._rope = rope_tables(c, 256)
+        self._pool = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="lmzip-layers")
 
-    def start(self, batch: int, steps: int) -> CPUState:
+    def start(self, batch: int, steps: int, threads: int = 1) -> CPUState:
         """See Engine.start."""
         before = np.zeros((batch, BEFORE), np.int64)
-        return CPUState(batch, steps, 0, before, [layer.start(batch, steps) for layer in self._layers])
+        return CPUState(batch, steps, threads, 0, before, [layer.start(batch, steps) for layer in self._layers])
 
     def forward(self, state: CPUState, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
         """See Engine.forward."""
-        x = self._hidden(state, ids)
-        out = np.empty((len(x), self.config.vocab_size), np.uint32)
-        kernels.predict(x, *self._head, out)
-        return out.reshape(*ids.shape, -1).transpose(1, 0, 2)
+        out = np.empty((*ids.shape[::-1], self.config.vocab_size), np.uint32)
+
+        def predict(x: NDArray[np.float32], first: int, end: int) -> None:
+            by_step = np.ascontiguousarray(x.reshape(len(ids), end - first, -1).transpose(1, 0, 2))
+            kernels.predict(by_step.reshape(x.shape), *self._head, out[first:end].reshape(len(x), -1))
+
+        self._pass(state, ids, predict)
+        return out
 
     def read(self, state: CPUState, ids: NDArray[np.int32]) -> None:
         """See Engine.read."""
-        self._hidden(state, ids)
+        self._pass(state, ids, lambda x, first, end: None)
 
-    def _hidden(self, state: CPUState, ids: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Read ids (batch, steps) and return the residual behind the last layer, (batch * steps, hidden)."""
+    def _pass(
+        self, state: CPUState, ids: NDArray[np.int32], finish: Callable[[NDArray[np.float32], int, int], None]
+    ) -> None:
+        """Read ids (batch, steps); call finish(residual behind the last layer, first, end) for steps first to end - 1.
+
+        The residual of n steps is (batch * n, hidden).
+        """
+        batch, steps = ids.shape
+        start = state.position
+        self._check(state, ids)
+        parts = max(1, min(state.threads, steps, batch * steps // ROWS))
+        bounds = np.linspace(0, steps, parts + 1).astype(int).tolist()
+        xs = [self._embed(state, ids[:, first:end]) for first, end in itertools.pairwise(bounds)]
+        rope = self._rope_until(state.position)
+        left = [threading.Semaphore(0) for _ in xs]  # layers that a part has left
+
+        def through_layers(part: int) -> None:
+            x, first, end = xs[part], *bounds[part : part + 2]
+            try:
+                for layer, memory in zip(self._layers, state.layers, strict=True):
+                    if part:
+                        left[part - 1].acquire()
+                    layer.run(x, memory, start + first, rope)
+                    left[part].release()
+            except BaseException:
+                left[part].release(len(self._layers))  # nobody waits for a part that failed
+                raise
+            finish(x, first, end)
+
+        behind = [self._pool.submit(through_layers, part) for part in range(1, parts)]
+        try:
+            through_layers(0)
+        finally:
+            for future in behind:
+                future.result()
+
+    def _check(self, state: CPUState, ids: NDArray[np.int32]) -> None:
         c = self.config
         batch, steps = ids.shape
         if batch != state.batch or steps > state.steps:
             raise ValueError(f"the state was started for {state.batch} windows and at most {state.steps} steps a call")
         if not 0 <= ids.min() <= ids.max() < c.vocab_size + 2:
             raise ValueError(f"ids must be 0 to {c.vocab_size + 1}, not {ids.min()} to {ids.max()}")
+        check_context(c, state.position, steps)
+
+    def _embed(self, state: CPUState, ids: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Return what the first layer gets for the next ids (batch, steps): (batch * steps, hidden)."""
+        c = self.config
+        batch, steps = ids.shape
         start = state.position
-        check_context(c, start, steps)
         state.position += steps
-        rope = self._rope_until(state.position)
         x = np.empty((batch * steps, c.hidden_size), np.float32)
         kernels.embed(ids.reshape(-1), self._embedding.values, self._embedding.scale, x)
         if self._ngrams is not None:
@@ -81,8 +137,6 @@ class CPUEngine:
             kernels.add_positions(x, self._positions.values, self._positions.scale, start, steps)
         if self._embedding_norm is not None:
             recurrence.normalise(x, self._embedding_norm, x)
-        for layer, memory in zip(self._layers, state.layers, strict=True):
-            layer.run(x, memory, start, rope)
         return x
 
     def _rope_until(self, position: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -23,8 +23,11 @@ class Engine(Protocol):
 
     config: NetworkConfig
 
-    def start(self, batch: int, steps: int) -> Any:
-        """Return the state of `batch` windows at position 0, for calls of up to `steps` positions."""
+    def start(self, batch: int, steps: int, threads: int = 1) -> Any:
+        """Return the state of `batch` windows at position 0, for calls of up to `steps` positions.
+
+        threads: that a call may use of the CPU.
+        """
 
     def forward(self, state: Any, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
         """Read ids (batch, steps) and return the frequencies after each, (steps, batch, alphabet).

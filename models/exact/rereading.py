@@ -33,13 +33,13 @@ class RereadingEngine:
     def __init__(self, engine: Engine) -> None:
         self._engine, self.config = engine, engine.config
 
-    def start(self, batch: int, steps: int) -> RereadingState:
+    def start(self, batch: int, steps: int, threads: int = 1) -> RereadingState:
         """See Engine.start."""
         context = self.config.context
         # More steps cost keys and values only where the window slides within the context.
         most = max(steps, STEPS) if self.config.sliding_window == context else steps
         most = min(most, context)
-        return RereadingState(self._engine.start(batch, most), most, np.zeros((batch, context), np.int32))
+        return RereadingState(self._engine.start(batch, most, threads), most, np.zeros((batch, context), np.int32))
 
     def forward(self, state: RereadingState, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
         """See Engine.forward."""

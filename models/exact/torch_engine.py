@@ -79,8 +79,8 @@ class TorchEngine:
         self._query_factor = float(np.float32(1 / math.sqrt(c.head_dim)))
         self._rope = (torch.empty(0), torch.empty(0))
 
-    def start(self, batch: int, steps: int) -> TorchState:
-        """See Engine.start."""
+    def start(self, batch: int, steps: int, threads: int = 1) -> TorchState:
+        """See Engine.start. torch has threads of its own."""
         layers = range(self.config.num_hidden_layers)
         before = torch.zeros(batch, BEFORE, dtype=torch.int64, device=self.device)
         if self.config.is_recurrent:
