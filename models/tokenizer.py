@@ -104,9 +104,9 @@ def _cuts(data: bytes) -> Iterator[int]:
         yield start
 
 
-def train(samples: Iterable[bytes], size: int) -> Tokenizer:
-    """Learn a vocabulary of `size` tokens from byte strings."""
-    bpe = _bpe({}, [])
+def train(samples: Iterable[bytes], size: int, split: str = SPLIT_PATTERN) -> Tokenizer:
+    """Learn a vocabulary of `size` tokens from byte strings; no token goes beyond a match of `split`."""
+    bpe = _bpe({}, [], split)
     trainer = tokenizers.trainers.BpeTrainer(
         vocab_size=size,
         initial_alphabet=[chr(b) for b in range(256)],
@@ -123,9 +123,9 @@ def truncated(tokenizer: Tokenizer, size: int) -> Tokenizer:
     return _sorted(tokenizer.to_json(), size)
 
 
-def _bpe(vocabulary: dict[str, int], merges: list[tuple[str, str]]) -> tokenizers.Tokenizer:
+def _bpe(vocabulary: dict[str, int], merges: list[tuple[str, str]], split: str) -> tokenizers.Tokenizer:
     bpe = tokenizers.Tokenizer(tokenizers.models.BPE(vocabulary, merges))
-    bpe.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex(SPLIT_PATTERN), "isolated")
+    bpe.pre_tokenizer = tokenizers.pre_tokenizers.Split(tokenizers.Regex(split), "isolated")
     return bpe
 
 
@@ -133,8 +133,10 @@ def _sorted(text: str, size: int | None = None) -> Tokenizer:
     """Renumber a trained BPE by the byte order of its tokens."""
     import json
 
-    merges = [tuple(pair) for pair in json.loads(text)["model"]["merges"]]
+    description = json.loads(text)
+    merges = [tuple(pair) for pair in description["model"]["merges"]]
+    split = description["pre_tokenizer"]["pattern"]["Regex"]
     if size is not None:
         merges = merges[: size - 256]
     tokens = {chr(b) for b in range(256)} | {a + b for a, b in merges}
-    return Tokenizer(_bpe({token: i for i, token in enumerate(sorted(tokens))}, merges))
+    return Tokenizer(_bpe({token: i for i, token in enumerate(sorted(tokens))}, merges, split))

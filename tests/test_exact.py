@@ -24,7 +24,12 @@ from lmzip.models.exact.backends import TRIALS
 from lmzip.models.exact.cpu_engine import CPUEngine
 from lmzip.models.exact.cpu_layers import TransformerLayer
 from lmzip.models.exact.engine import (
-    REFERENCE_DIGEST, Engine, imported_networks, recurrent_networks, reference_digest, reference_network,
+    REFERENCE_DIGEST,
+    Engine,
+    imported_networks,
+    recurrent_networks,
+    reference_digest,
+    reference_network,
 )  # fmt: skip
 from lmzip.models.exact.products import PRODUCTS, is_exact
 from lmzip.models.exact.torch_engine import TorchEngine

@@ -15,27 +15,16 @@ import lmzip
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.tokenizer import Tokenizer
 from lmzip.models.training import export, pack, train
-from lmzip.models.training.train import Network, Tokens, Trainer, grown_layers
+from lmzip.models.training.train import Network, Tokens, Trainer, grown_layers, windowed_attention
 
 # Of torch, about bfloat16 beside float32 gains, which is what autocast means.
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
 
 TEXT = markov_text(40_000)
 SIZE = [
-    "--hidden",
-    "64",
-    "--ngrams",
-    "64",
-    "--crops",
-    "2",
-    "--length",
-    "48",
-    "--threads",
-    "1",
-    "--no-compile",
-    "--device",
-    "cpu",
-]
+    "--hidden", "64", "--ngrams", "64", "--crops", "2", "--length", "48", "--threads", "1", "--no-compile",
+    "--device", "cpu",
+]  # fmt: skip
 
 
 def run(command: click.Command, *arguments: object) -> str:
@@ -87,7 +76,7 @@ def begun(made: Path, out: Path, layers: int) -> Network:
     config = NetworkConfig.from_dict({**description, "num_hidden_layers": layers})
     tokens = Tokens(made / "tokens", config, 0)
     vocabulary = Tokenizer.from_file(made / "tokens" / "tokenizer.json").vocabulary
-    trainer = Trainer(Network(config), tokens, vocabulary, out, "cpu", 1.0)
+    trainer = Trainer(Network(config), tokens, vocabulary, out, "cpu", "muon", 1.0)
     trainer.begin_from(made / "model")
     return trainer.network
 
@@ -101,6 +90,31 @@ def test_a_grown_network_begins_as_the_smaller_one(made: Path, tmp_path: Path, l
     grown.loss(ids, ids).backward()  # type: ignore[no-untyped-call]
     added = [layer for layer in grown.layers if not layer.down.weight.any()]  # type: ignore[union-attr, operator]
     assert len(added) == layers - 2 and all(layer.down.weight.grad.any() for layer in added)  # type: ignore
+
+
+@pytest.mark.parametrize("window", [5, 64, 100])
+@pytest.mark.parametrize("time", [30, 64, 150])
+def test_attention_is_that_of_torch(window: int, time: int) -> None:
+    torch.manual_seed(time)
+    q, k, v = (torch.randn(2, heads, time, 16) for heads in (4, 2, 2))
+    at = torch.arange(time)
+    seen = (at <= at[:, None]) & (at > at[:, None] - window)
+    expected = torch.nn.functional.scaled_dot_product_attention(q, k, v, seen, enable_gqa=True)
+    torch.testing.assert_close(windowed_attention(q, k, v, window), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_choices_of_an_experiment(made: Path, tmp_path: Path) -> None:
+    texts = made / "texts"
+    run(pack.main, texts, tmp_path, "--vocabulary", 300, "--sample", 1, "--split", ".{1,3}", "--dropout", 0.5)
+    vocabulary = Tokenizer.from_file(tmp_path / "tokenizer.json").vocabulary
+    assert len(vocabulary) == 300 and max(map(len, vocabulary)) == 3
+    choices = [
+        "--untied", "--optimizer", "adamw", "--window", "16", "--quantise-from", "0.5", "--steps", "4", "--layers", "1",
+    ]  # fmt: skip
+    run(train.main, tmp_path, tmp_path / "run", *choices, *SIZE)
+    run(export.main, tmp_path / "run", tmp_path, tmp_path / "model", "other")
+    config = lmzip.load_model(tmp_path / "model").engine.config  # type: ignore[attr-defined]
+    assert (config.tie_word_embeddings, config.sliding_window) == (False, 16)
 
 
 def test_which_layers_grow() -> None:

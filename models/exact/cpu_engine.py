@@ -18,7 +18,6 @@ from lmzip.models.exact.engine import check_context, rope_tables
 from lmzip.models.exact.ngrams import BEFORE, rows_of
 from lmzip.models.exact.weights import Weights
 
-
 ROWS = 16  # that a thread should have of a call at least; a matter of speed only
 
 

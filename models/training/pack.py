@@ -48,7 +48,7 @@ def vocabulary_sample(corpora: Path, total_bytes: int, seed: int = 0) -> Iterato
 
 
 def tokens_of(
-    document: bytes, tokenizer: Tokenizer, single_bytes: np.ndarray, rng: np.random.Generator
+    document: bytes, tokenizer: Tokenizer, single_bytes: np.ndarray, dropout_share: float, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """Yield a document's tokens, its beginning mark first, segment by segment."""
     yield np.array([len(tokenizer)], np.int32)
@@ -58,10 +58,12 @@ def tokens_of(
         if kind < BYTES_SHARE:
             yield single_bytes[np.frombuffer(segment, np.uint8)]
         else:
-            yield tokenizer.encode(segment, DROPOUT if kind < BYTES_SHARE + DROPOUT_SHARE else None)
+            yield tokenizer.encode(segment, DROPOUT if kind < BYTES_SHARE + dropout_share else None)
 
 
-def pack_domain(domain: Path, out: Path, tokenizer: Tokenizer, limit_bytes: int, without: frozenset[bytes]) -> None:
+def pack_domain(
+    domain: Path, out: Path, tokenizer: Tokenizer, limit_bytes: int, without: frozenset[bytes], dropout_share: float
+) -> None:
     """Write the pieces of one domain; documents whose sha256 is in `without` are left out."""
     rng = np.random.default_rng(1)
     single_bytes = np.array([tokenizer.vocabulary.index(bytes([b])) for b in range(256)], np.int32)
@@ -76,7 +78,7 @@ def pack_domain(domain: Path, out: Path, tokenizer: Tokenizer, limit_bytes: int,
         pending, pieces, count = [], pieces + 1, 0
 
     for document in tqdm(docs, desc=domain.name, unit="doc"):
-        for tokens in tokens_of(document, tokenizer, single_bytes, rng):
+        for tokens in tokens_of(document, tokenizer, single_bytes, dropout_share, rng):
             pending.append(tokens)
             count += len(tokens)
             if count >= PIECE_TOKENS:
@@ -94,21 +96,25 @@ def pack_domain(domain: Path, out: Path, tokenizer: Tokenizer, limit_bytes: int,
 @click.option("--vocabulary", default=4096, help="Tokens in the vocabulary.")
 @click.option("--sample", default=60, help="Megabytes of text that the vocabulary is learnt from.")
 @click.option("--limit", default=10_000, help="Megabytes of each domain to cut at most.")
+@click.option("--split", default=bpe.SPLIT_PATTERN, help="Regular expression; no token goes beyond a match.")
+@click.option("--dropout", default=DROPOUT_SHARE, help="Share of the segments that are cut with BPE-dropout.")
 @click.option("--without", type=click.Path(path_type=Path, exists=True), help="Folder of documents to leave out.")
-def main(corpora: Path, out: Path, vocabulary: int, sample: int, limit: int, without: Path | None) -> None:
+def main(
+    corpora: Path, out: Path, vocabulary: int, sample: int, limit: int, split: str, dropout: float, without: Path | None
+) -> None:
     """Train the vocabulary and cut every domain of CORPORA into pieces in OUT."""
     if not any(any(corpora.glob(f"{domain}/*.txt")) for domain in WEIGHTS):
         raise click.ClickException(f"{corpora}: no texts there; they belong into {', '.join(WEIGHTS)}, as NAME.txt")
     out.mkdir(parents=True, exist_ok=True)
     path = out / "tokenizer.json"
     if not path.exists():
-        learnt = bpe.train(vocabulary_sample(corpora, sample * 1_000_000), vocabulary)
+        learnt = bpe.train(vocabulary_sample(corpora, sample * 1_000_000), vocabulary, split)
         path.write_text(learnt.to_json(), encoding="utf-8")
     tokenizer = Tokenizer.from_file(path)
     files = [f for f in without.iterdir() if f.is_file()] if without else []
     held_out = frozenset(hashlib.sha256(f.read_bytes()).digest() for f in files)
     for domain in WEIGHTS:
-        pack_domain(corpora / domain, out, tokenizer, limit * 1_000_000, held_out)
+        pack_domain(corpora / domain, out, tokenizer, limit * 1_000_000, held_out, dropout)
 
 
 if __name__ == "__main__":

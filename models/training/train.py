@@ -31,7 +31,7 @@ from lmzip.models.training.pack import WEIGHTS
 
 WEIGHT_MAX, ACTIVATION_MAX = 63, 127  # lmzip.models.exact.arithmetic explains the bounds
 CHUNK = 64  # queries of windowed_attention
-WARM_UP, DECAY_FROM, QUANTISE_FROM = 0.02, 0.35, 0.85  # shares of the budget
+WARM_UP, DECAY_FROM = 0.02, 0.35  # shares of the budget
 DOCUMENT_START_SHARE = 0.05  # crops that begin where a document begins
 VALIDATION_SHARE = 0.005  # the end of every piece, never trained on
 
@@ -239,15 +239,18 @@ class Trainer:
     """One resumable run."""
 
     def __init__(
-        self, network: Network, tokens: Tokens, vocabulary: list[bytes], out: Path, device: str, rate: float
-    ) -> None:
+        self, network: Network, tokens: Tokens, vocabulary: list[bytes], out: Path, device: str, optimizer: str,
+        rate: float,
+    ) -> None:  # fmt: skip
         self.network, self.tokens, self.out, self.device = network.to(device), tokens, out, device
         sizes = [len(token) for token in vocabulary] + [0, 0]
         self.token_bytes = torch.tensor(sizes, device=device)
         matrices = [p for m in network.modules() if isinstance(m, Matrix) for p in m.parameters()]
         others = [p for p in network.parameters() if not any(p is m for m in matrices)]
         self.optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01),
+            torch.optim.Muon(matrices, lr=0.02, momentum=0.95, weight_decay=0.01)
+            if optimizer == "muon"
+            else torch.optim.AdamW(matrices, lr=2e-3, betas=(0.9, 0.95), weight_decay=0.1),
             torch.optim.AdamW(others, lr=4e-3, betas=(0.9, 0.95), weight_decay=0.0),
         ]
         self.base_rates = [rate * group["lr"] for o in self.optimizers for group in o.param_groups]
@@ -317,14 +320,14 @@ class Trainer:
         """Return the share of the budget that is spent: of the steps, if there are any, else of the minutes."""
         return self.steps / steps if steps else self.seconds / (60 * minutes)
 
-    def run(self, minutes: float, steps: int, crops: int, length: int, compile_: bool) -> None:
+    def run(self, minutes: float, steps: int, crops: int, length: int, quantise_from: float, compile_: bool) -> None:
         """Train until the budget is spent."""
         loss_of = torch.compile(self.network.loss) if compile_ else self.network.loss
         begun, mean, last_save = time.monotonic() - self.seconds, float("nan"), time.monotonic()
         first = self.steps + 1
         while (progress := self.progress(minutes, steps)) < 1:
-            if Matrix.quantised != (progress >= QUANTISE_FROM):
-                Matrix.quantised = progress >= QUANTISE_FROM
+            if Matrix.quantised != (progress >= quantise_from):
+                Matrix.quantised = progress >= quantise_from
                 loss_of = torch.compile(self.network.loss) if compile_ else self.network.loss
             groups = [group for o in self.optimizers for group in o.param_groups]
             for group, base in zip(groups, self.base_rates, strict=True):
@@ -372,13 +375,18 @@ class Trainer:
 @click.option("--steps", default=0, help="Steps to train for, earlier runs into OUT counted in, instead of minutes.")
 @click.option("--hidden", default=256, help="Width of the residual.")
 @click.option("--layers", default=6)
+@click.option("--kv-heads", default=1, help="Heads of keys and values.")
+@click.option("--window", default=256, help="Positions that a query sees.")
+@click.option("--tied/--untied", default=True, help="Whether embedding and head are one matrix.")
 @click.option("--ngrams", default=1 << 16, help="Rows of the table of pairs and triples of symbols; 0: none.")
 @click.option(
     "--init",
     type=click.Path(path_type=Path, exists=True),
     help="Model folder whose weights a new run begins with; it may have fewer layers.",
 )
+@click.option("--optimizer", type=click.Choice(["muon", "adamw"]), default="muon", help="Of the matrices.")
 @click.option("--rate", default=1.0, help="Factor of the learning rates.")
+@click.option("--quantise-from", default=0.85, help="Share of the budget behind which products are rounded.")
 @click.option("--crops", default=16, help="Crops in a step.")
 @click.option("--length", default=512, help="Tokens in a crop.")
 @click.option("--threads", default=0, help="CPU threads; 0: as torch chooses.")
@@ -386,8 +394,9 @@ class Trainer:
 @click.option("--compile/--no-compile", "compile_", default=True)
 @click.option("--seed", default=0)
 def main(
-    tokens: Path, out: Path, minutes: float, steps: int, hidden: int, layers: int, ngrams: int, init: Path | None,
-    rate: float, crops: int, length: int, threads: int, device: str, compile_: bool, seed: int,
+    tokens: Path, out: Path, minutes: float, steps: int, hidden: int, layers: int, kv_heads: int, window: int,
+    tied: bool, ngrams: int, init: Path | None, optimizer: str, rate: float, quantise_from: float, crops: int,
+    length: int, threads: int, device: str, compile_: bool, seed: int,
 ) -> None:  # fmt: skip
     """Train a network on the packed TOKENS and keep its checkpoint in OUT."""
     if threads:
@@ -397,16 +406,16 @@ def main(
     tokenizer = Tokenizer.from_file(tokens / "tokenizer.json")
     config = NetworkConfig(
         vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=hidden * 3, num_hidden_layers=layers,
-        num_attention_heads=hidden // 64, num_key_value_heads=1, head_dim=64, sliding_window=256, qk_norm=True,
-        ngram_rows=ngrams,
+        num_attention_heads=hidden // 64, num_key_value_heads=kv_heads, head_dim=64, sliding_window=window,
+        qk_norm=True, tie_word_embeddings=tied, ngram_rows=ngrams,
     )  # fmt: skip
     network = Network(config)
     click.echo(f"{sum(p.numel() for p in network.parameters()):,} weights on {device}")
-    trainer = Trainer(network, Tokens(tokens, config, seed), tokenizer.vocabulary, out, device, rate)
+    trainer = Trainer(network, Tokens(tokens, config, seed), tokenizer.vocabulary, out, device, optimizer, rate)
     if init is not None:
         trainer.begin_from(init)
     trainer.restore()
-    trainer.run(minutes, steps, crops, length, compile_)
+    trainer.run(minutes, steps, crops, length, quantise_from, compile_)
 
 
 if __name__ == "__main__":
