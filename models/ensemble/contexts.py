@@ -118,10 +118,10 @@ def best_match(matches):
 
 
 @kernel
-def hash_contexts(history, size, memory, matches, node, record, out):
+def hash_contexts(history, size, memory, matches, likeliest, node, record, out):
     """Write the hashes (CONTEXTS,) uint32 of the byte that follows history[:size].
 
-    node: where in the tree the byte begins, and so what of its symbol is known. record: the
+    likeliest: what the network expects, see network.py. node: where in the tree the byte begins, and so what of its symbol is known. record: the
     length of the block's records in bytes; 0: it has lines.
     """
     c1, c2 = _back(history, size, 1), _back(history, size, 2)
@@ -198,5 +198,10 @@ def hash_contexts(history, size, memory, matches, node, record, out):
     # What followed the last byte, and the last two, the times before.
     out[28] = combine(combine(memory[AFTER_BYTE + c1], c1), node)
     out[29] = combine(combine(memory[_pair(c2, c1)], c1), node)
+    if likeliest[0] >= 0:  # what the network expects, instead of contexts that tell nothing more where there is one
+        expected = i64(combine(node, likeliest[0]))
+        out[0] = combine(expected, likeliest[2])
+        out[13] = combine(expected, memory[SYMBOL])
+        out[21] = combine(expected, likeliest[1])
     for i in range(CONTEXTS):  # contexts with the same facts stay apart
         out[i] = combine(out[i], i)

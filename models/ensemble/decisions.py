@@ -121,7 +121,7 @@ def _choose_rows(windows, cursor, w, partial, depth, known, last, longest, order
         certainty += 1
     rows[0] = NODES + partial + (256 if depth else 0)
     rows[1] = MATCH + longest * 16 + place
-    rows[2] = NETWORK + (cursor.mass[CONFIDENCE] * 4 + min(depth, 3)) * 16 + place
+    rows[2] = NETWORK + (cursor.likeliest[CONFIDENCE] * 4 + min(depth, 3)) * 16 + place
     rows[3] = LAST_BYTE + last
     rows[4] = ORDER + order * 16 + place
     rows[5] = AGREEMENT + certainty * 32 + min(seen, 31)
@@ -193,7 +193,10 @@ def _append(windows, tables, w, byte):
 @kernel
 def _begin_byte(windows, cursor, tables, tree, w, node, record):
     """Be at a node that begins a byte."""
-    hash_contexts(windows.history[w], windows.size[w], windows.memory[w], windows.match[w], node, record, cursor.hashes)
+    hash_contexts(
+        windows.history[w], windows.size[w], windows.memory[w], windows.match[w], cursor.likeliest, node, record,
+        cursor.hashes,
+    )  # fmt: skip
     find_lines(cursor, tables, i64(tree.line[node]))
 
 

@@ -17,21 +17,52 @@ from lmzip.models.ensemble.state import (
 
 # Parts of the network's frequencies, in a cursor's mass.
 BELOW, HERE, LEFT = 0, 1, 2  # of the symbols before the node's range; in the range; in its part behind a 0
-CONFIDENCE = 3  # the largest frequency, in sixteenths
+# In a cursor's likeliest: the two likeliest symbols, of equals the first, or -1 without a network; the frequency of the
+# likeliest in sixteenths.
+EXPECTED, SECOND, CONFIDENCE = 0, 1, 2
 
 
 @inline
 def weigh(cursor, frequencies):
-    """Sum up the network's frequencies (alphabet,) of the next symbol, piece by piece."""
-    total, largest = i32(0), u32(0)
+    """Sum up the network's frequencies (alphabet,) of the next symbol, piece by piece, and see what it expects."""
+    total = i32(0)
     for piece in range(len(cursor.sums)):
         cursor.sums[piece] = total
-        part = frequencies[piece * PIECE : (piece + 1) * PIECE]
+        part, largest = frequencies[piece * PIECE : (piece + 1) * PIECE], u32(0)
         for i in range(len(part)):  # from 0, so that it is compiled to vectors
             total = i32(total + i32(part[i]))
             largest = max(largest, part[i])
+        cursor.peaks[piece] = largest
     cursor.mass[BELOW], cursor.mass[HERE] = 0, total
-    cursor.mass[CONFIDENCE] = min(i32(largest >> u32(20)), i32(15))
+    if len(cursor.sums):
+        expected = _likeliest(cursor.peaks, frequencies)
+        frequency, piece = frequencies[expected], expected // PIECE
+        frequencies[expected] = 0  # for now
+        cursor.peaks[piece] = _largest(frequencies[piece * PIECE : (piece + 1) * PIECE])
+        cursor.likeliest[EXPECTED], cursor.likeliest[SECOND] = expected, _likeliest(cursor.peaks, frequencies)
+        cursor.likeliest[CONFIDENCE] = min(i64(frequency >> u32(20)), 15)
+        frequencies[expected] = frequency
+
+
+@inline
+def _largest(values):
+    """Return the largest of some frequencies."""
+    largest = u32(0)
+    for i in range(len(values)):
+        largest = max(largest, values[i])
+    return largest
+
+
+@inline
+def _likeliest(peaks, frequencies):
+    """Return the first of the symbols with the largest frequency; peaks: the largest of every piece."""
+    largest, piece = _largest(peaks), i64(0)
+    while peaks[piece] != largest:
+        piece += 1
+    symbol = piece * PIECE
+    while frequencies[symbol] != largest:
+        symbol += 1
+    return symbol
 
 
 @inline

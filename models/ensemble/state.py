@@ -38,7 +38,9 @@ class Cursor(NamedTuple):
     """What is known of the decision that is being coded."""
 
     sums: NDArray[np.int32]  # (pieces,) of the network's frequencies before a piece; (0,): no network
-    mass: NDArray[np.int32]  # (4,) see network.py
+    peaks: NDArray[np.uint32]  # (pieces,) the largest of a piece
+    likeliest: NDArray[np.int64]  # (3,) see network.py
+    mass: NDArray[np.int32]  # (3,) see network.py
     hashes: NDArray[np.uint32]  # (CONTEXTS,) of the byte
     line: NDArray[np.int64]  # (contexts in use,) first slot of the line
     inputs: NDArray[np.int32]  # (inputs,)
@@ -82,7 +84,9 @@ def make_cursor(alphabet: int, used: int) -> Cursor:
     """Return a cursor; alphabet: 0 for no network; used: number of contexts in use."""
     return Cursor(
         sums=np.zeros(-(-alphabet // PIECE), np.int32),
-        mass=np.zeros(4, np.int32),
+        peaks=np.zeros(-(-alphabet // PIECE), np.uint32),
+        likeliest=np.array([-1, -1, 0]),
+        mass=np.zeros(3, np.int32),
         hashes=np.zeros(parts.CONTEXTS, np.uint32),
         line=np.zeros(used, np.int64),
         inputs=np.zeros(inputs_for(used), np.int32),
