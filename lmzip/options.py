@@ -11,7 +11,7 @@ from lmzip.models.ensemble.parts import ALL, LEAN, Parts
 # Called with the number of bytes of a block that are done, now and then, never with fewer than before.
 Progress = Callable[[float], None]
 
-SMALL, BASE = "text-4", "text-7"  # ids of the models that ship
+SMALL, BASE = "text-9", "text-8"  # ids of the models that ship
 
 METHODS = ("auto", "ensemble", "adaptive", "model", "rank", "general")
 KINDS = ("auto", "bytes", "image", "audio")
