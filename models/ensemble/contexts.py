@@ -121,8 +121,8 @@ def best_match(matches):
 def hash_contexts(history, size, memory, matches, likeliest, node, record, out):
     """Write the hashes (CONTEXTS,) uint32 of the byte that follows history[:size].
 
-    likeliest: what the network expects, see network.py. node: where in the tree the byte begins, and so what of its symbol is known. record: the
-    length of the block's records in bytes; 0: it has lines.
+    likeliest: what the network expects, see network.py. node: where in the tree the byte begins, and so what of its
+    symbol is known. record: the length of the block's records in bytes; 0: it has lines.
     """
     c1, c2 = _back(history, size, 1), _back(history, size, 2)
     c3, c4 = _back(history, size, 3), _back(history, size, 4)
