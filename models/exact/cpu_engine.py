@@ -89,7 +89,7 @@ class CPUEngine:
         left = [threading.Semaphore(0) for _ in xs]  # layers that a part has left
 
         def through_layers(part: int) -> None:
-            x, first, end = xs[part], *bounds[part : part + 2]
+            x, first, end = xs[part], bounds[part], bounds[part + 1]
             try:
                 for layer, memory in zip(self._layers, state.layers, strict=True):
                     if part:
