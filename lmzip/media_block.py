@@ -88,7 +88,10 @@ def _model(kind: str) -> _ArrayModel:
     if kind == "image":
         from lmzip.models import image  # numba takes its time
 
-        trusted = image.is_trusted()
+        try:
+            trusted = image.is_trusted()
+        except ValueError as error:  # weights of the package are damaged
+            raise LMZError(str(error)) from error
         model = _ArrayModel(
             image.ImagePlan, lambda taken, level: image.choose_plan(taken.samples, taken.depth, level, taken.palette),
             image.check_plan, image.encode_pixels, image.decode_pixels,

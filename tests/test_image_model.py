@@ -20,16 +20,19 @@ from lmzip.models.image import (
     ImagePlan,
     check_plan,
     choose_plan,
+    decisions,
     decode_pixels,
     encode_pixels,
     is_trusted,
     lattice,
+    network,
+    state,
     tables,
     trust,
 )
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-PLAIN = ImagePlan(0, 0, 0, 0, 0, 0, 6)
+PLAIN = ImagePlan(0, 0, 0, 0, 0, 0, 6, 0)
 
 
 def encode(pixels: Pixels, depth: int, plan: ImagePlan) -> bytes:
@@ -84,7 +87,9 @@ def test_pixels_come_back(picture: tuple[Pixels, int], effort: int, palette: boo
 @given(pictures(), st.integers(0, 1), st.integers(0, 1), st.sampled_from([1, 6, 9]))
 def test_pixels_come_back_by_every_mode(picture: tuple[Pixels, int], phases: int, mode: int, effort: int) -> None:
     pixels, depth = picture
-    size_of(pixels, depth, ImagePlan(0, 0, 0, int(pixels.shape[2] >= 3), phases, mode, effort))
+    channels = pixels.shape[2]
+    network = int(mode == 0 and channels in (1, 3))
+    size_of(pixels, depth, ImagePlan(0, 0, 0, int(channels >= 3), phases, mode, effort, network))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 4), (1, 40000, 1), (300, 1, 3), (9, 7, 33)])
@@ -184,13 +189,13 @@ def test_progress_counts_pixels() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.binary(max_size=300), pictures(), st.integers(0, 255), st.tuples(*[st.integers(0, 1)] * 3), st.integers(0, 1))
+@given(st.binary(max_size=300), pictures(), st.integers(0, 255), st.tuples(*[st.integers(0, 1)] * 4), st.integers(0, 1))
 def test_any_data_decodes_or_is_refused(
-    data: bytes, picture: tuple[Pixels, int], colours: int, bits: tuple[int, int, int], kind: int
+    data: bytes, picture: tuple[Pixels, int], colours: int, bits: tuple[int, int, int, int], kind: int
 ) -> None:
     pixels, depth = picture
-    order, phases, mode = bits
-    plan = ImagePlan(kind * 2, kind, colours, order, phases, mode, 6)
+    order, phases, mode, network = bits
+    plan = ImagePlan(kind * 2, kind, colours, order, phases, mode, 6, network)
     try:
         check_plan(plan, pixels.shape, depth)
     except ValueError:
@@ -215,6 +220,10 @@ def test_any_data_decodes_or_is_refused(
         (PLAIN._replace(lattice=1, order=1), (2, 2, 3), 8),
         (PLAIN._replace(corrected=1), (2, 2, 3), 8),
         (PLAIN._replace(order=1), (2, 2, 2), 8),
+        (PLAIN._replace(network=2), (2, 2, 3), 8),
+        (PLAIN._replace(network=1), (2, 2, 4), 8),
+        (PLAIN._replace(network=1, mode=1), (2, 2, 3), 8),
+        (PLAIN._replace(network=1, colours=2), (2, 2, 3), 8),
         (PLAIN._replace(colours=257), (200, 200, 3), 8),
         (PLAIN._replace(colours=5), (2, 2, 3), 8),
         (PLAIN._replace(colours=5, order=1), (20, 20, 3), 8),
@@ -242,21 +251,63 @@ def test_pixels_that_do_not_fit_are_refused() -> None:
 
 
 GOLDEN = {
-    0: "f76d117cd97d53e3",
-    1: "c57d268c07c2352b",
+    0: "c2c9c0699ed96224",
+    1: "b825a0d01cbd76fc",
+    2: "955a698fb49cc0d9",
 }
 
 
-def golden_digest(mode: int) -> str:
+def golden_digest(number: int) -> str:
+    mode, network = number & 1, number >> 1
     pixels = slopes(40, 40, 6)
     pixels[10:20, 10:] = pixels[0:10, :30]
     pixels[30:] = 9
-    return hashlib.sha256(encode(pixels, 8, ImagePlan(0, 0, 0, 1, mode, mode, 6))).hexdigest()[:16]
+    return hashlib.sha256(encode(pixels, 8, ImagePlan(0, 0, 0, 1, mode, mode, 6, network))).hexdigest()[:16]
 
 
-@pytest.mark.parametrize("mode", sorted(GOLDEN))
-def test_golden_bytes(mode: int) -> None:
-    assert golden_digest(mode) == GOLDEN[mode]
+@pytest.mark.parametrize("number", sorted(GOLDEN))
+def test_golden_bytes(number: int) -> None:
+    assert golden_digest(number) == GOLDEN[number]
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(network.GREY, 1), (network.COLOUR, 3), (network.LUMA, 3)])
+def test_the_network_is_what_the_formulas_say(kind: int, channels: int) -> None:
+    networks, cursor = network.load_networks(kind), state.make_cursor()
+    random = np.random.default_rng(kind)
+    unit = 1 << network.UNIT_BITS
+
+    def layer(x: NDArray[np.int64], w: NDArray[np.int32], bias: NDArray[np.int32]) -> NDArray[np.int64]:
+        total = w.astype(np.int64) @ x + bias
+        assert (np.abs(w.astype(np.int64)) @ np.abs(x) + np.abs(bias)).max() < 1 << 31
+        return np.clip(total >> network.WEIGHT_BITS, 0, 8 * unit)
+
+    for c in range(channels):
+        n = networks.counts[c] + state.MEAN + 1
+        for scale in (12, 1000):
+            features = random.integers(-7 * unit, 7 * unit, state.INPUTS_MOST)
+            features[n:] = 0
+            cursor["features"][:], cursor["predictions"][state.MEAN] = features, 4000
+            cursor["facts"][decisions.SCALE] = scale
+            network.refine(networks, cursor, c)
+            units = layer(features, networks.first[c], networks.first_bias[c])
+            units = layer(units, networks.second[c], networks.second_bias[c])
+            change = (units @ networks.last[c] + networks.last_bias[c, 0]) * scale / (unit << network.WEIGHT_BITS)
+            assert cursor["predictions"][state.LAST] == 4000 + np.floor(change + 0.5)
+
+
+def test_no_sum_of_the_network_leaves_32_bits() -> None:
+    largest = int(network.squeeze_table().max())
+    assert largest * network.WEIGHT_MAX * state.INPUTS_MOST < 1 << 31
+    assert network.UNIT_MAX * network.WEIGHT_MAX * network.FIRST < 1 << 31
+    matrices = [array for name, array in network.weights().items() if "bias" not in name]
+    assert max(int(np.abs(array).max()) for array in matrices) <= network.WEIGHT_MAX
+
+
+def test_damaged_weights_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    network.weights.cache_clear()
+    monkeypatch.setattr(network, "WEIGHTS_SHA256", "0" * 64)
+    with pytest.raises(ValueError, match=r"damaged.*install lmzip again"):
+        network.weights()
 
 
 def test_the_self_test_passes() -> None:

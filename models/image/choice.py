@@ -35,21 +35,28 @@ def choose_plan(pixels: Pixels, depth: int, effort: int, palette: bool) -> Image
     effort: 1 to 9. palette: values are the numbers of colours, so that their differences mean little.
     """
     channels = pixels.shape[2]
-    plain = on_lattice = ImagePlan(0, 0, 0, int(channels >= 3), 0, NATURAL, effort)
+    plain = on_lattice = ImagePlan(0, 0, 0, int(channels >= 3), 0, NATURAL, effort, 0)
     sure = False
     if channels == 3 and depth == 8:
         on_lattice, sure = _on_lattice(pixels, plain)
     repeats = _repeats(pixels)
     modes = [NATURAL] if repeats < _SELDOM else [DIRECT] if repeats > _OFTEN or palette else [NATURAL, DIRECT]
     if sure and repeats < _SELDOM:
-        return on_lattice
+        return _with_network(pixels, depth, on_lattice)
     plans = [base._replace(mode=mode) for base in dict.fromkeys((plain, on_lattice)) for mode in modes]
     colours = 0 if palette else _count_colours(pixels)
     if colours:
-        plans += [ImagePlan(0, 0, colours, 0, 0, mode, effort) for mode in modes]
-    if len(plans) == 1:
-        return plans[0]
-    return min(plans, key=lambda plan: _cost(pixels, depth, plan))
+        plans += [ImagePlan(0, 0, colours, 0, 0, mode, effort, 0) for mode in modes]
+    best = plans[0] if len(plans) == 1 else min(plans, key=lambda plan: _cost(pixels, depth, plan))
+    return best if palette else _with_network(pixels, depth, best)
+
+
+def _with_network(pixels: Pixels, depth: int, plan: ImagePlan) -> ImagePlan:
+    """Return a plan with the network where there is one for such pictures and it helps."""
+    if plan.mode != NATURAL or plan.colours or pixels.shape[2] not in (1, 3) or plan.effort <= 3:
+        return plan
+    with_it = plan._replace(network=1)
+    return min(plan, with_it, key=lambda plan: _cost(pixels, depth, plan))
 
 
 def _on_lattice(pixels: Pixels, plan: ImagePlan) -> tuple[ImagePlan, bool]:

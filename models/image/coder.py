@@ -12,6 +12,7 @@ from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader
 from lmzip.models.image import state
 from lmzip.models.image.decisions import BLOCK_WIDTH, LIMIT, MATCH
+from lmzip.models.image.network import load_networks
 from lmzip.models.image.samples import code_row
 from lmzip.models.image.spelling import MOST_DECISIONS
 
@@ -35,20 +36,23 @@ Numbers = tuple[tuple[int, int, int], ...]  # for each of the least squares: of 
 class Coder:
     """Codes the rows of one picture, from the top."""
 
-    def __init__(self, shape: tuple[int, int, int], depth: int, phases: int, mode: int, effort: int) -> None:
-        """phases: 1 or 4. mode: NATURAL or DIRECT. effort: 1 to 9."""
+    def __init__(
+        self, shape: tuple[int, int, int], depth: int, phases: int, mode: int, network: int, effort: int
+    ) -> None:
+        """phases: 1 or 4. mode: NATURAL or DIRECT. network: its kind, or 0. effort: 1 to 9."""
         height, width, channels = shape
         self._top, self._phases, self._mode = (1 << depth) - 1, phases, mode
         counts, every = _FAST if effort <= 3 else _USUAL if effort < 9 else _SLOW
-        self._plane = state.make_plane(width, channels, *_neighbours(channels, counts))
+        self.plane = state.make_plane(width, channels, *_neighbours(channels, counts))
         bits = min(max((height * width * channels).bit_length() + 2, 14), 22)
-        self._learnt = state.make_learnt(width, channels, phases, bits)
-        self._cursor, self._fixed = state.make_cursor(), state.make_fixed()
-        self._cursor["facts"][[LIMIT, MATCH, BLOCK_WIDTH]] = 250, -1, state.block_width(width, channels)
+        self.learnt = state.make_learnt(width, channels, phases, bits)
+        self.networks = load_networks(network)
+        self.cursor, self.fixed = state.make_cursor(), state.make_fixed()
+        self.cursor["facts"][[LIMIT, MATCH, BLOCK_WIDTH]] = 250, -1, state.block_width(width, channels)
         self._pixels = max(_PIECE // channels, 1)
         most = min(self._pixels, width) * channels * MOST_DECISIONS
         self._bits, self._probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
-        self._keeps, self._every = np.array(_KEEPS), np.array(every, np.int64)
+        self.keeps, self.every = np.array(_KEEPS), np.array(every, np.int64)
 
     def row(self, image: NDArray[np.uint16], y: int, reader: BitReader = NO_BITS) -> Iterator[Decisions]:
         """Code a row of an image (height, width, channels), which is written where there is a reader.
@@ -59,8 +63,8 @@ class Coder:
         width = image.shape[1]
         for first in range(0, width, self._pixels):
             count = code_row(
-                self._plane, self._learnt, self._cursor, self._fixed, image, y, first,
-                min(first + self._pixels, width), self._top, self._phases, self._mode, self._keeps, self._every,
+                self.plane, self.learnt, self.networks, self.cursor, self.fixed, image, y, first,
+                min(first + self._pixels, width), self._top, self._phases, self._mode, self.keeps, self.every,
                 self._bits, self._probabilities, reader,
             )  # fmt: skip
             if count < 0:

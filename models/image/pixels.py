@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from lmzip.coders.bits import BitReader
 from lmzip.models.image import lattice
 from lmzip.models.image.coder import Coder, Pixels
+from lmzip.models.image.network import COLOUR, GREY, LUMA
 from lmzip.models.image.plan import ImagePlan, check_plan
 from lmzip.models.image.samples import DIRECT, NATURAL
 
 Progress = Callable[[int], None]
-Part = tuple[tuple[int, int, int], int, int, int]  # shape, depth, phases, mode
+Part = tuple[tuple[int, int, int], int, int, int, int]  # shape, depth, phases, mode, kind of network
 
 
 class BitEncoder(Protocol):
@@ -36,8 +37,8 @@ def encode_pixels(
     if pixels.dtype != _dtype(depth) or pixels.max() >> depth:
         raise ValueError(f"pixels of {pixels.dtype} do not fit {depth} bits")
     pictures = _take_apart(pixels, plan)
-    for picture, (shape, picture_depth, phases, mode) in zip(pictures, _parts(pixels.shape, depth, plan), strict=True):
-        coder = Coder(shape, picture_depth, phases, mode, plan.effort)
+    for picture, part in zip(pictures, _parts(pixels.shape, depth, plan), strict=True):
+        shape, coder = part[0], Coder(*part, plan.effort)
         for y in range(shape[0]):
             for bits, probabilities in coder.row(picture, y):
                 encoder.encode_bits(bits, probabilities)
@@ -54,15 +55,15 @@ def decode_pixels(
     """
     check_plan(plan, shape, depth)
     pictures: list[Pixels] = []
-    for size, bits, phases, mode in _parts(shape, depth, plan):
-        picture = np.zeros(size, np.uint16)
-        coder = Coder(size, bits, phases, mode, plan.effort)
+    for part in _parts(shape, depth, plan):
+        size = part[0]
+        picture, coder = np.zeros(size, np.uint16), Coder(*part, plan.effort)
         for y in range(size[0]):
             for _ in coder.row(picture, y, reader):
                 pass
             if progress and size[0] == shape[0]:
                 progress((y + 1) * size[1])
-        pictures.append(picture.astype(_dtype(bits), copy=False))
+        pictures.append(picture.astype(_dtype(part[1]), copy=False))
     return _put_together(pictures, plan)
 
 
@@ -75,12 +76,13 @@ def _parts(shape: tuple[int, int, int], depth: int, plan: ImagePlan) -> Iterator
     height, width, channels = shape
     phases = 4 if plan.phases else 1
     if plan.colours:
-        yield (1, plan.colours, channels), depth, 1, NATURAL
-        yield (height, width, 1), max((plan.colours - 1).bit_length(), 1), phases, plan.mode
+        yield (1, plan.colours, channels), depth, 1, NATURAL, 0
+        yield (height, width, 1), max((plan.colours - 1).bit_length(), 1), phases, plan.mode, 0
         return
-    yield shape, depth, phases, plan.mode
+    kind = GREY if channels == 1 else LUMA if plan.lattice else COLOUR
+    yield shape, depth, phases, plan.mode, kind * plan.network
     if plan.corrected:
-        yield shape, depth, 1, DIRECT
+        yield shape, depth, 1, DIRECT, 0
 
 
 def _take_apart(pixels: Pixels, plan: ImagePlan) -> list[Pixels]:

@@ -22,6 +22,7 @@ class ImagePlan(NamedTuple):
     phases: int  # 1: least squares learn even and odd rows and columns apart
     mode: int  # 0 natural, 1 direct: whole pixels repeat
     effort: int  # 1 to 9
+    network: int  # 1: the trained network of such pictures refines predictions
 
 
 def check_plan(plan: ImagePlan, shape: tuple[int, int, int], depth: int) -> None:
@@ -33,7 +34,7 @@ def check_plan(plan: ImagePlan, shape: tuple[int, int, int], depth: int) -> None
         raise ValueError(f"a picture of more than {_LARGEST:,} samples")
     if width * channels > _WIDEST:
         raise ValueError(f"a row of more than {_WIDEST:,} samples")
-    limits = (lattice.KINDS - 1, 1, MOST_COLOURS, 1, 1, 1, 9)
+    limits = (lattice.KINDS - 1, 1, MOST_COLOURS, 1, 1, 1, 9, 1)
     if len(plan) != len(limits) or any(not 0 <= field <= limit for field, limit in zip(plan, limits, strict=True)):
         raise ValueError(f"not a plan: {tuple(plan)}")
     if plan.effort < 1 or (plan.order and channels < 3):
@@ -42,5 +43,7 @@ def check_plan(plan: ImagePlan, shape: tuple[int, int, int], depth: int) -> None
         raise ValueError("a lattice is of three channels of 8 bits")
     if plan.colours and (plan.lattice or plan.order or plan.colours > height * width):
         raise ValueError(f"not a plan for listed colours: {tuple(plan)}")
+    if plan.network and (plan.mode or plan.colours or channels not in (1, 3)):
+        raise ValueError("a network for pictures that none was trained for")
     if plan.corrected and not plan.lattice:
         raise ValueError("corrections without a lattice")

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, once, u32
-from lmzip.models.image.decisions import BLOCK_WIDTH, CHANNEL, COUNT, PLACE_A, PLACE_B, PLACE_C, PLACE_D, RATE, SIGNS
+from lmzip.models.image.decisions import (
+    BIAS_PLACE,
+    BLOCK_WIDTH,
+    CHANNEL,
+    COUNT,
+    PLACE_A,
+    PLACE_B,
+    PLACE_C,
+    PLACE_D,
+    RATE,
+    SIGNS,
+)  # fmt: skip
+from lmzip.models.image.network import network_inputs, refine
 from lmzip.models.image.repeats import code_repeat, learn_repeat, set_direct_contexts
 from lmzip.models.image.spelling import spell, spell_directly
 from lmzip.models.image.squares import close, copy, gather, learn, predict, solve
-from lmzip.models.image.state import COUNTERS, PAD, PREDICTIONS, ROWS, SQUARES
+from lmzip.models.image.state import COUNTERS, EXPERTS, LAST, MEAN, PAD, PREDICTIONS, ROWS, SQUARES
 from lmzip.models.image.tables import STEPS
 
-LAST = PREDICTIONS - 1
 NATURAL, DIRECT = 0, 1  # modes
 RATE_LAST, RATE_FIRST, RATE_FALL = 70, 300, 8192
 SPREAD = 256.0 * 1.386 * STEPS  # of a logistic distribution: its mean error is 2 ln 2 of its scale
@@ -36,8 +47,8 @@ def middle_of(a, b, c):
 
 
 @once
-def guess(plane, learnt, cursor, fixed, y, x, c, phase):
-    """Write the predictions of a sample; return the mean error of the last one, in units of 2^-12, and its level."""
+def guess(plane, learnt, networks, cursor, fixed, y, x, c, phase):
+    """Write the predictions of a sample; return the level of the last one's errors nearby."""
     here, north, north2 = plane.rows[y % ROWS], plane.rows[(y - 1) % ROWS], plane.rows[(y - 2) % ROWS]
     at = PAD + x
     w, n, nw, ne = i64(here[c, at - 1]), i64(north[c, at]), i64(north[c, at - 1]), i64(north[c, at + 1])
@@ -66,22 +77,27 @@ def guess(plane, learnt, cursor, fixed, y, x, c, phase):
     # Their mean, weighted by their errors nearby.
     recent, before = plane.errors[y & 1, c], plane.errors[(y - 1) & 1, c]
     total, mass = i64(0), i64(0)
-    for k in range(LAST):
+    for k in range(MEAN):
         e = min(_nearby(recent[k], before[k], at), 1 << 20)
         weight = (i64(1) << 44) // (e * e * e // 64 + 256) + 1
         total += weight * p[k]
         mass += weight
     mean = total // mass
-    e = _nearby(recent[LAST], before[LAST], at)
-    level = min(log_level(fixed, e >> 3), 79)
+    error = _nearby(recent[MEAN], before[MEAN], at)
+    level = min(log_level(fixed, error >> 3), 79)
     signs = i64(0)
     mean_value = mean >> 4
     for v in (w, n, nw, ne, ww, nn):
         signs = signs * 2 + (v > mean_value)
     cursor.facts[SIGNS] = signs
-    bias = learnt.bias[c, signs * 16 + min(level >> 2, 15)]
+    cursor.facts[BIAS_PLACE] = signs * 16 + min(level >> 2, 15)
+    bias = learnt.bias[c, cursor.facts[BIAS_PLACE]]
     mean += i64(bias[0]) // (i64(bias[1]) + 8)
-    p[LAST] = mean
+    p[MEAN] = p[LAST] = mean
+    if len(networks.counts):
+        network_inputs(plane, networks, cursor, y, x, c, error, level)
+        refine(networks, cursor, c)
+        level = min(log_level(fixed, _nearby(recent[LAST], before[LAST], at) >> 3), 79)
     return level
 
 
@@ -99,8 +115,8 @@ def place_experts(plane, learnt, cursor, fixed, y, x, c):
     """Set the experts' distributions."""
     recent, before = plane.errors[y & 1, c], plane.errors[(y - 1) & 1, c]
     at = PAD + x
-    for e in range(8):
-        k = LAST if e < 3 else e - 3
+    for e in range(EXPERTS):
+        k = LAST if e < 3 else e - 3 if e < EXPERTS - 1 else MEAN
         level = min(log_level(fixed, _nearby(recent[k], before[k], at) >> 3), 79)
         scale = float(learnt.scales[c, k, level] + 24)
         spread = SPREAD * 0.5 if e == 1 else SPREAD * 2.0 if e == 0 else SPREAD
@@ -169,7 +185,7 @@ def set_contexts(plane, cursor, fixed, y, x, c, level, centre):
 
 
 @once
-def remember(plane, learnt, cursor, fixed, y, x, c, phase, level, value, keeps, every):
+def remember(plane, learnt, cursor, fixed, y, x, c, phase, value, keeps, every):
     """Learn a sample."""
     here = plane.rows[y % ROWS]
     at = PAD + x
@@ -183,8 +199,8 @@ def remember(plane, learnt, cursor, fixed, y, x, c, phase, level, value, keeps, 
         recent[k, at] = min(abs(16 * value - i64(cursor.predictions[k])), 1 << 20)
     error = 16 * value - i64(cursor.predictions[LAST])
     plane.residuals[y & 1, c, at] = (error + 8) >> 4
-    bias = learnt.bias[c, cursor.facts[SIGNS] * 16 + min(level >> 2, 15)]
-    bias[0] += i32(error)
+    bias = learnt.bias[c, cursor.facts[BIAS_PLACE]]
+    bias[0] += i32(16 * value - i64(cursor.predictions[MEAN]))
     bias[1] += 1
     if bias[1] >= 64:
         bias[0] //= 2
@@ -205,7 +221,7 @@ def remember(plane, learnt, cursor, fixed, y, x, c, phase, level, value, keeps, 
 
 
 @once
-def _close_block(plane, learnt, b, keeps):
+def close_block(plane, learnt, b, keeps):
     """Let the rows below know what this row brought to a block."""
     for c in range(learnt.parts.shape[0]):
         for s in range(1, SQUARES):
@@ -214,8 +230,9 @@ def _close_block(plane, learnt, b, keeps):
 
 @kernel
 def code_row(
-    plane, learnt, cursor, fixed, image, y, first, last, top, phases, mode, keeps, every, bits, probabilities, reader
-):
+    plane, learnt, networks, cursor, fixed, image, y, first, last, top, phases, mode, keeps, every, bits,
+    probabilities, reader,
+):  # fmt: skip
     """Code pixels first .. last - 1 of a row of an image (height, width, channels), which a decoder writes.
 
     Returns the number of decisions, or -1 where the code is impossible.
@@ -223,13 +240,13 @@ def code_row(
     _, width, channels = image.shape
     cursor.facts[COUNT] = 0
     if first == 0:
-        _begin_row(plane, y, width, channels)
+        begin_row(plane, y, width, channels)
     for x in range(first, last):
         done = y * width + x
         cursor.facts[RATE] = RATE_LAST + (RATE_FIRST - RATE_LAST) * RATE_FALL // (RATE_FALL + done)
         phase = ((y & 1) * 2 + (x & 1)) if phases == 4 else 0
         if y == 0:
-            _extend_up(plane, x, channels)
+            extend_up(plane, x, channels)
         repeated = i64(0)
         if mode == DIRECT:
             repeated = code_repeat(plane, learnt, cursor, fixed, image, y, x, bits, probabilities, reader)
@@ -238,7 +255,7 @@ def code_row(
         for c in range(channels):
             value = i64(image[y, x, c])
             if repeated == 0:
-                level = guess(plane, learnt, cursor, fixed, y, x, c, phase)
+                level = guess(plane, learnt, networks, cursor, fixed, y, x, c, phase)
             if repeated == 0:
                 value = _code_sample(
                     plane, learnt, cursor, fixed, y, x, c, value, level, top, mode, bits, probabilities, reader
@@ -246,20 +263,20 @@ def code_row(
                 if value < 0:
                     return -1
                 image[y, x, c] = value
-                remember(plane, learnt, cursor, fixed, y, x, c, phase, level, value, keeps, every)
+                remember(plane, learnt, cursor, fixed, y, x, c, phase, value, keeps, every)
             else:
                 _repeat_sample(plane, y, x, c, value)
         if mode == DIRECT:
             learn_repeat(plane, learnt, cursor, image, y, x)
         if (x + 1) % cursor.facts[BLOCK_WIDTH] == 0 or x + 1 == width:
-            _close_block(plane, learnt, x // cursor.facts[BLOCK_WIDTH] + 1, keeps)
+            close_block(plane, learnt, x // cursor.facts[BLOCK_WIDTH] + 1, keeps)
     if last == width:
-        _end_row(plane, y, width, channels)
+        end_row(plane, y, width, channels)
     return cursor.facts[COUNT]
 
 
 @once
-def _begin_row(plane, y, width, channels):
+def begin_row(plane, y, width, channels):
     """Fill what lies beside a row."""
     here = plane.rows[y % ROWS]
     for c in range(channels):
@@ -271,7 +288,7 @@ def _begin_row(plane, y, width, channels):
 
 
 @once
-def _end_row(plane, y, width, channels):
+def end_row(plane, y, width, channels):
     """Fill what lies behind a row."""
     here, colours = plane.rows[y % ROWS], plane.colours[y % ROWS]
     for x in range(PAD):
@@ -281,7 +298,7 @@ def _end_row(plane, y, width, channels):
 
 
 @once
-def _extend_up(plane, x, channels):
+def extend_up(plane, x, channels):
     """Let the rows above the first one be like the pixel on the left."""
     for up in range(1, ROWS):
         for right in range(PAD):

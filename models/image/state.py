@@ -15,8 +15,10 @@ ROWS = 4  # rows kept, the one at hand among them
 BLOCK, MOST_BLOCKS = 8, 4096  # columns of a block at least; blocks of all channels
 SQUARES = 3  # least squares, each with inputs of its own
 NEIGHBOURS = 32  # inputs of least squares at most
-PREDICTIONS = 8  # squares, others, the last one their mean by merit
-EXPERTS = 8  # distributions
+PREDICTIONS = 9  # squares, others, their mean by merit, and what the network makes of that
+MEAN, LAST = PREDICTIONS - 2, PREDICTIONS - 1
+EXPERTS = 9  # distributions
+INPUTS_MOST = 64  # of the network
 LEVELS = 80  # of local error
 NODES = 128
 COUNTERS = 20  # contexts of adaptive counters
@@ -61,6 +63,9 @@ CURSOR = np.dtype(
         ("values", np.float64, (NEIGHBOURS + 1,)),
         ("work", np.float64, (NEIGHBOURS, NEIGHBOURS + 1)),
         ("solution", np.float64, (NEIGHBOURS,)),
+        ("features", np.int32, (INPUTS_MOST,)),  # inputs of the network, and its units
+        ("first", np.int32, (32,)),
+        ("second", np.int32, (16,)),
         ("predictions", np.int32, (PREDICTIONS,)),  # in units of 2^-4
         ("centre", np.int32, (EXPERTS,)),  # of distributions, in units of 2^-4
         ("inverse", np.float64, (EXPERTS,)),  # 1 / scale, times STEPS / 2^4

@@ -10,7 +10,7 @@ from lmzip.models.digest import DecisionDigest
 from lmzip.models.image.pixels import encode_pixels
 from lmzip.models.image.plan import ImagePlan
 
-REFERENCE_DIGEST = "440428f5a3e6e14e"
+REFERENCE_DIGEST = "d9e0b35aba45e26f"
 
 
 def reference_digest() -> str:
@@ -21,8 +21,8 @@ def reference_digest() -> str:
     pixels[8:16, :12] = 200
     pixels[16:, 12:] = pixels[:8, 12:]
     digest = DecisionDigest()
-    for phases, mode in ((0, 0), (1, 0), (0, 1)):
-        encode_pixels(pixels.astype(np.uint8), 8, ImagePlan(0, 0, 0, 1, phases, mode, 6), digest)
+    for phases, mode, network in ((0, 0, 1), (1, 0, 0), (0, 1, 0)):
+        encode_pixels(pixels.astype(np.uint8), 8, ImagePlan(0, 0, 0, 1, phases, mode, 6, network), digest)
     return digest.hexdigest()
 
 

@@ -1,0 +1,147 @@
+"""The picture network: a few trained weights that move the prediction of a sample, in integers.
+
+It sees the neighbours and what the predictors say, all relative to their mean and to the size of errors nearby, so
+that it does not matter how bright, how deep or how noisy a picture is; two hidden layers of rectified units follow.
+Fixed point: inputs and units in units of 2^-8, weights of 2^-12, no sum leaves 32 bits.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load
+
+from lmzip.models.ensemble.jit import i32, i64, inline, kernel
+from lmzip.models.image.decisions import SCALE
+from lmzip.models.image.state import INPUTS_MOST, LAST, MEAN, PAD, ROWS
+
+WEIGHTS_SHA256 = "4300aae68b8710b7be3db1aff316bc3f1f4db8e699e5d209fc8a007196c75517"
+FIRST, SECOND = 32, 16  # units of the hidden layers
+UNIT_BITS, WEIGHT_BITS = 8, 12
+UNIT_MAX = 8 << UNIT_BITS
+WEIGHT_MAX = 4 << WEIGHT_BITS
+REACH = 2047  # of a difference, in units of 2^-6 of the scale
+GREY, COLOUR, LUMA = 1, 2, 3  # kinds: one channel; green, red, blue; luma and chroma
+
+_OWN = [(0, -1), (0, -2), (0, -3)] + [(up, right) for up in (1, 2, 3) for right in range(-3, 4)]
+_CODED = [(0, 0), (0, -2)] + [(up, right) for up in (1, 2) for right in range(-2, 3)]  # of channels coded before
+_LATER = [(1, -1), (1, 0), (1, 1)]  # of channels coded after
+
+
+class Networks(NamedTuple):
+    """One for each channel of a picture; none: no network."""
+
+    places: NDArray[np.int64]  # (channels, INPUTS_MOST, 3): channel, rows up, columns right
+    counts: NDArray[np.int64]  # (channels,) places
+    first: NDArray[np.int32]  # (channels, FIRST, INPUTS_MOST)
+    first_bias: NDArray[np.int32]  # (channels, FIRST)
+    second: NDArray[np.int32]  # (channels, SECOND, FIRST)
+    second_bias: NDArray[np.int32]  # (channels, SECOND)
+    last: NDArray[np.int32]  # (channels, SECOND)
+    last_bias: NDArray[np.int32]  # (channels, 1)
+    squeeze: NDArray[np.int32]  # (2 REACH + 1,)
+
+
+def neighbours(channels: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return places and counts, as in Networks, of pictures with so many channels."""
+    places = np.zeros((channels, INPUTS_MOST, 3), np.int64)
+    counts = np.zeros(channels, np.int64)
+    for c in range(channels):
+        chosen = [(c, *place) for place in _OWN]
+        chosen += [(other, *place) for other in range(c) for place in _CODED]
+        chosen += [(other, *place) for other in range(c + 1, channels) for place in _LATER]
+        counts[c] = len(chosen)
+        places[c, : len(chosen)] = chosen
+    return places, counts
+
+
+@functools.cache
+def squeeze_table() -> NDArray[np.int32]:
+    """Return sqrt(1 + 2 |x|) - 1 with the sign of x = i / 64, i = -REACH .. REACH, in units of 2^-UNIT_BITS."""
+    one = 1 << UNIT_BITS
+    upper = [math.isqrt(one * one * (32 + i) // 32) - one for i in range(REACH + 1)]
+    return np.array([-v for v in upper[:0:-1]] + upper, np.int32)
+
+
+@functools.cache
+def weights() -> dict[str, NDArray[np.int32]]:
+    """Return the weights that ship, by kind, channel and name. ValueError where they are not those."""
+    path = Path(__file__).with_name("networks.safetensors")
+    data = path.read_bytes()
+    if hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256:
+        raise ValueError(f"{path} is damaged: its sha256 is not the published one; install lmzip again")
+    return load(data)
+
+
+def no_networks(channels: int) -> Networks:
+    """Return networks that leave the mean as it is."""
+    shapes = ((FIRST, INPUTS_MOST), (FIRST,), (SECOND, FIRST), (SECOND,), (SECOND,), (1,))
+    arrays = (np.zeros((channels, *shape), np.int32) for shape in shapes)
+    return Networks(*neighbours(channels), *arrays, squeeze_table())
+
+
+def load_networks(kind: int) -> Networks:
+    """Return the networks of a kind of pictures; 0: none."""
+    networks = no_networks({0: 0, GREY: 1}.get(kind, 3))
+    for c in range(len(networks.counts)):
+        for name in ("first", "first_bias", "second", "second_bias", "last", "last_bias"):
+            stored = weights()[f"{kind}.{c}.{name}"]
+            getattr(networks, name)[c, ..., : stored.shape[-1]] = stored
+    return networks
+
+
+@kernel
+def network_inputs(plane, networks, cursor, y, x, c, error, level):
+    """Write the inputs of the network of a channel, and their scale, in units of 2^-4.
+
+    error: 8 times the mean size of the mean prediction's errors nearby, in units of 2^-4; level: its logarithm.
+    """
+    inputs, p, squeeze = cursor.features, cursor.predictions, networks.squeeze
+    base, at = i64(p[MEAN]), PAD + x
+    scale = 12 + (error * 3 >> 4)
+    inverse = (i64(1) << 20) // scale
+    count = networks.counts[c]
+    for i in range(count):
+        channel, up, right = networks.places[c, i, 0], networks.places[c, i, 1], networks.places[c, i, 2]
+        reference = base if channel == c else i64(plane.rows[y % ROWS, channel, at - 1]) << 4
+        difference = (i64(plane.rows[(y - up) % ROWS, channel, at + right]) << 4) - reference
+        inputs[i] = squeeze[min(max((difference * inverse) >> 14, -REACH), REACH) + REACH]
+    for k in range(MEAN):
+        difference = i64(p[k]) - base
+        inputs[count + k] = squeeze[min(max((difference * inverse) >> 14, -REACH), REACH) + REACH]
+    inputs[count + MEAN] = (level - 24) * 16
+    cursor.facts[SCALE] = scale
+
+
+@inline
+def _weighted(inputs, weights):
+    """Return the weighted sum of inputs."""
+    total = i32(0)
+    for i in range(len(inputs)):
+        total = i32(total + i32(inputs[i] * weights[i]))
+    return total
+
+
+@inline
+def _unit(total):
+    """Return what a unit makes of its sum."""
+    return min(max(total >> i32(WEIGHT_BITS), i32(0)), i32(UNIT_MAX))
+
+
+@kernel
+def refine(networks, cursor, c):
+    """Set the last prediction to what the network makes of the mean."""
+    inputs, first, second = cursor.features, cursor.first, cursor.second
+    for j in range(FIRST):
+        first[j] = _unit(i32(_weighted(inputs, networks.first[c, j]) + networks.first_bias[c, j]))
+    for j in range(SECOND):
+        second[j] = _unit(i32(_weighted(first, networks.second[c, j]) + networks.second_bias[c, j]))
+    total = i64(i32(_weighted(second, networks.last[c]) + networks.last_bias[c, 0]))
+    bits = UNIT_BITS + WEIGHT_BITS
+    cursor.predictions[LAST] = cursor.predictions[MEAN] + ((total * cursor.facts[SCALE] + (1 << (bits - 1))) >> bits)
