@@ -251,9 +251,9 @@ def test_pixels_that_do_not_fit_are_refused() -> None:
 
 
 GOLDEN = {
-    0: "c2c9c0699ed96224",
-    1: "b825a0d01cbd76fc",
-    2: "955a698fb49cc0d9",
+    0: "a0b4c3b2f5c7ca33",
+    1: "0866b4740ec946ea",
+    2: "118422cafa4d0e3f",
 }
 
 

@@ -14,6 +14,7 @@ from lmzip.models.image.samples import DIRECT, NATURAL
 _SHARE = 0.9  # of pixels that a lattice must give exactly, clipped ones left out
 _UNCLIPPED, _MANY = 0.1, 0.8  # shares of pixels that are not clipped: too few to judge a lattice, enough not to try it
 _SELDOM, _OFTEN = 0.02, 0.6  # shares of repeated pixels between which both modes are tried
+_NO_NETWORK = 3  # the last effort without
 _STRIPS, _ROWS, _COLUMNS = 4, 16, 256  # of the piece
 
 
@@ -42,7 +43,7 @@ def choose_plan(pixels: Pixels, depth: int, effort: int, palette: bool) -> Image
     repeats = _repeats(pixels)
     modes = [NATURAL] if repeats < _SELDOM else [DIRECT] if repeats > _OFTEN or palette else [NATURAL, DIRECT]
     if sure and repeats < _SELDOM:
-        return _with_network(pixels, depth, on_lattice)
+        return on_lattice._replace(network=int(effort > _NO_NETWORK))
     plans = [base._replace(mode=mode) for base in dict.fromkeys((plain, on_lattice)) for mode in modes]
     colours = 0 if palette else _count_colours(pixels)
     if colours:
@@ -53,7 +54,7 @@ def choose_plan(pixels: Pixels, depth: int, effort: int, palette: bool) -> Image
 
 def _with_network(pixels: Pixels, depth: int, plan: ImagePlan) -> ImagePlan:
     """Return a plan with the network where there is one for such pictures and it helps."""
-    if plan.mode != NATURAL or plan.colours or pixels.shape[2] not in (1, 3) or plan.effort <= 3:
+    if plan.mode != NATURAL or plan.colours or pixels.shape[2] not in (1, 3) or plan.effort <= _NO_NETWORK:
         return plan
     with_it = plan._replace(network=1)
     return min(plan, with_it, key=lambda plan: _cost(pixels, depth, plan))

@@ -25,7 +25,7 @@ _KEEPS = (0.9985, 0.6, 0.95)  # what least squares keep: the first of older samp
 _NONE = (0, 0, 0)
 # By effort: how many of these neighbours each of the least squares has, and after how many samples they are solved.
 _FAST = ((_NONE, (5, 4, 0), _NONE), (8, 8, 8))
-_USUAL = (((11, 8, 3), (7, 4, 1), (11, 6, 3)), (4, 2, 4))
+_USUAL = (((11, 8, 3), (7, 4, 1), (11, 6, 3)), (6, 3, 6))
 _SLOW = (_USUAL[0], (1, 1, 1))
 
 _PIECE = 1 << 14  # samples that are coded in one call

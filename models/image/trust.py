@@ -10,7 +10,7 @@ from lmzip.models.digest import DecisionDigest
 from lmzip.models.image.pixels import encode_pixels
 from lmzip.models.image.plan import ImagePlan
 
-REFERENCE_DIGEST = "d9e0b35aba45e26f"
+REFERENCE_DIGEST = "a5903d4b3d635baf"
 
 
 def reference_digest() -> str:
