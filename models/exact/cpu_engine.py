@@ -18,6 +18,7 @@ from lmzip.models.exact.engine import check_context, rope_tables
 from lmzip.models.exact.ngrams import BEFORE, rows_of
 from lmzip.models.exact.weights import Weights
 
+Finish = Callable[[NDArray[np.float32], int, int], None]
 ROWS = 16  # that a thread should have of a call at least; a matter of speed only
 
 
@@ -62,8 +63,9 @@ class CPUEngine:
         out = np.empty((*ids.shape[::-1], self.config.vocab_size), np.uint32)
 
         def predict(x: NDArray[np.float32], first: int, end: int) -> None:
-            by_step = np.ascontiguousarray(x.reshape(len(ids), end - first, -1).transpose(1, 0, 2))
-            kernels.predict(by_step.reshape(x.shape), *self._head, out[first:end].reshape(len(x), -1))
+            if min(len(ids), end - first) > 1:  # rows step by step, as those of out
+                x = np.ascontiguousarray(x.reshape(len(ids), end - first, -1).transpose(1, 0, 2)).reshape(x.shape)
+            kernels.predict(x, *self._head, out[first:end].reshape(len(x), -1))
 
         self._pass(state, ids, predict)
         return out
@@ -72,9 +74,7 @@ class CPUEngine:
         """See Engine.read."""
         self._pass(state, ids, lambda x, first, end: None)
 
-    def _pass(
-        self, state: CPUState, ids: NDArray[np.int32], finish: Callable[[NDArray[np.float32], int, int], None]
-    ) -> None:
+    def _pass(self, state: CPUState, ids: NDArray[np.int32], finish: Finish) -> None:
         """Read ids (batch, steps); call finish(residual behind the last layer, first, end) for steps first to end - 1.
 
         The residual of n steps is (batch * n, hidden).
@@ -82,8 +82,19 @@ class CPUEngine:
         batch, steps = ids.shape
         start = state.position
         self._check(state, ids)
-        parts = max(1, min(state.threads, steps, batch * steps // ROWS))
-        bounds = np.linspace(0, steps, parts + 1).astype(int).tolist()
+        parts = min(state.threads, steps, batch * steps // ROWS)
+        if parts > 1:
+            self._pass_in_turn(state, ids, finish, [steps * i // parts for i in range(parts + 1)])
+            return
+        x = self._embed(state, ids)
+        rope = self._rope_until(state.position)
+        for layer, memory in zip(self._layers, state.layers, strict=True):
+            layer.run(x, memory, start, rope)
+        finish(x, 0, steps)
+
+    def _pass_in_turn(self, state: CPUState, ids: NDArray[np.int32], finish: Finish, bounds: list[int]) -> None:
+        """Do the same by threads, each of which has the steps between two bounds."""
+        start = state.position
         xs = [self._embed(state, ids[:, first:end]) for first, end in itertools.pairwise(bounds)]
         rope = self._rope_until(state.position)
         left = [threading.Semaphore(0) for _ in xs]  # layers that a part has left
@@ -101,7 +112,7 @@ class CPUEngine:
                 raise
             finish(x, first, end)
 
-        behind = [self._pool.submit(through_layers, part) for part in range(1, parts)]
+        behind = [self._pool.submit(through_layers, part) for part in range(1, len(xs))]
         try:
             through_layers(0)
         finally:
