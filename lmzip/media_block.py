@@ -90,7 +90,7 @@ def _model(kind: str) -> _ArrayModel:
 
         try:
             trusted = image.is_trusted()
-        except ValueError as error:  # weights of the package are damaged
+        except (OSError, ValueError) as error:  # weights of the package are missing or damaged
             raise LMZError(str(error)) from error
         model = _ArrayModel(
             image.ImagePlan, lambda taken, level: image.choose_plan(taken.samples, taken.depth, level, taken.palette),

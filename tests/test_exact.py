@@ -23,14 +23,7 @@ from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL
 from lmzip.models.exact.backends import TRIALS
 from lmzip.models.exact.cpu_engine import CPUEngine
 from lmzip.models.exact.cpu_layers import TransformerLayer
-from lmzip.models.exact.engine import (
-    REFERENCE_DIGEST,
-    Engine,
-    imported_networks,
-    recurrent_networks,
-    reference_digest,
-    reference_network,
-)  # fmt: skip
+from lmzip.models.exact.engine import REFERENCE_DIGEST, Engine, reference_digest, reference_network
 from lmzip.models.exact.products import PRODUCTS, is_exact
 from lmzip.models.exact.torch_engine import TorchEngine
 from lmzip.models.exact.weights import Weights
@@ -102,7 +95,7 @@ def test_any_number_of_threads(restore_threads: None) -> None:
     assert np.array_equal(*results)
 
 
-@pytest.mark.parametrize("weights", [make_weights(WIDE, 0), *imported_networks(), *recurrent_networks()])
+@pytest.mark.parametrize("weights", [make_weights(WIDE, 0), *(w for make, _ in TRIALS.values() for w in make())])
 @pytest.mark.parametrize(("threads", "batch"), [(2, 1), (3, 2), (40, 1)])
 def test_threads_that_share_the_positions(weights: Weights, threads: int, batch: int) -> None:
     engine = CPUEngine(weights)

@@ -284,7 +284,7 @@ def test_the_network_is_what_the_formulas_say(kind: int, channels: int) -> None:
     for c in range(channels):
         n = networks.counts[c] + state.MEAN + 1
         for scale in (12, 1000):
-            features = random.integers(-7 * unit, 7 * unit, state.INPUTS_MOST)
+            features = random.integers(-7 * unit, 7 * unit, state.FEATURES)
             features[n:] = 0
             cursor["features"][:], cursor["predictions"][state.MEAN] = features, 4000
             cursor["facts"][decisions.SCALE] = scale
@@ -297,7 +297,7 @@ def test_the_network_is_what_the_formulas_say(kind: int, channels: int) -> None:
 
 def test_no_sum_of_the_network_leaves_32_bits() -> None:
     largest = int(network.squeeze_table().max())
-    assert largest * network.WEIGHT_MAX * state.INPUTS_MOST < 1 << 31
+    assert largest * network.WEIGHT_MAX * state.FEATURES < 1 << 31
     assert network.UNIT_MAX * network.WEIGHT_MAX * network.FIRST < 1 << 31
     matrices = [array for name, array in network.weights().items() if "bias" not in name]
     assert max(int(np.abs(array).max()) for array in matrices) <= network.WEIGHT_MAX

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import lzma
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from lmzip.codec import decode_payload, encode_media_block
 from lmzip.container import AUDIO, IMAGE, MediaHead
 from lmzip.errors import CorruptError, LimitError, LMZError, UnsupportedError
 from lmzip.listing import read_frames
+from lmzip.models import image
+from lmzip.models.image import network
 from lmzip.options import Options
 
 FILES = {"png": png(), "png-interlaced": png(optimize=True), "ppm": ppm(), "wav": wav()}
@@ -214,6 +217,20 @@ def test_an_untrusted_machine_writes_nothing(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("lmzip.models.image.is_trusted", lambda: False)
     with pytest.raises(LMZError, match="the model of image does not compute exactly"):
         lmzip.compress(FILES["png"])
+
+
+@pytest.mark.parametrize("problem", ["damaged", "missing"])
+def test_weights_of_the_package_that_are_not_whole(
+    monkeypatch: pytest.MonkeyPatch, problem: str, tmp_path: Path
+) -> None:
+    network.weights.cache_clear()
+    image.is_trusted.cache_clear()
+    if problem == "damaged":
+        monkeypatch.setattr(network, "WEIGHTS_SHA256", "0" * 64)
+    else:
+        monkeypatch.setattr(network, "__file__", str(tmp_path / "network.py"))
+    with pytest.raises(LMZError, match=r"networks\.safetensors"):
+        lmzip.compress(png())
 
 
 def test_progress_is_one_way_to_the_end() -> None:

@@ -32,7 +32,7 @@ def test_what_is_recorded_is_what_the_coder_sees(kind: int, channels: int) -> No
     for y in range(len(image)):
         list(coder.row(image, y))
     samples = (len(image) - pictures.SKIPPED) * image.shape[1]
-    assert inputs.shape == (samples, channels, network.INPUTS_MOST) and targets.shape == (samples, channels, 2)
+    assert inputs.shape == (samples, channels, network.FEATURES) and targets.shape == (samples, channels, 2)
     assert np.array_equal(inputs[-1, -1], coder.cursor["features"])
     assert targets[-1, -1, 0] == 16 * int(image[-1, -1, -1]) - coder.cursor["predictions"][MEAN]
 

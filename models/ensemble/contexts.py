@@ -28,6 +28,9 @@ AFTER_BYTE = FIELDS_ABOVE + FIELDS  # AFTER_BYTE + b: the last two bytes that fo
 PAIRS = 4096  # hashes of two bytes
 AFTER_PAIR = AFTER_BYTE + 256  # AFTER_PAIR + h: the same for two bytes with a hash h
 FACTS = AFTER_PAIR + PAIRS
+# What the network expects: its two likeliest symbols, of equals the first, or -1 without a network; the frequency of
+# the likeliest in sixteenths.
+LIKELIEST, RUNNER_UP, CONFIDENCE = 0, 1, 2
 
 LETTER, DIGIT, BLANK, OTHER = 1, 2, 3, 4  # kinds; OTHER: bytes from 4 on that are none of these
 _LAST_SIX = (1 << 48) - 1
@@ -118,11 +121,11 @@ def best_match(matches):
 
 
 @kernel
-def hash_contexts(history, size, memory, matches, likeliest, node, record, out):
+def hash_contexts(history, size, memory, matches, expects, node, record, out):
     """Write the hashes (CONTEXTS,) uint32 of the byte that follows history[:size].
 
-    likeliest: what the network expects, see network.py. node: where in the tree the byte begins, and so what of its
-    symbol is known. record: the length of the block's records in bytes; 0: it has lines.
+    expects: (3,) what the network expects. node: where in the tree the byte begins, and so what of its symbol is
+    known. record: the length of the block's records in bytes; 0: it has lines.
     """
     c1, c2 = _back(history, size, 1), _back(history, size, 2)
     c3, c4 = _back(history, size, 3), _back(history, size, 4)
@@ -198,10 +201,10 @@ def hash_contexts(history, size, memory, matches, likeliest, node, record, out):
     # What followed the last byte, and the last two, the times before.
     out[28] = combine(combine(memory[AFTER_BYTE + c1], c1), node)
     out[29] = combine(combine(memory[_pair(c2, c1)], c1), node)
-    if likeliest[0] >= 0:  # what the network expects, instead of contexts that tell nothing more where there is one
-        expected = i64(combine(node, likeliest[0]))
-        out[0] = combine(expected, likeliest[2])
-        out[13] = combine(expected, memory[SYMBOL])
-        out[21] = combine(expected, likeliest[1])
+    if expects[LIKELIEST] >= 0:  # instead of contexts that tell nothing more where there is a network
+        likeliest = i64(combine(node, expects[LIKELIEST]))
+        out[0] = combine(likeliest, expects[CONFIDENCE])
+        out[13] = combine(likeliest, memory[SYMBOL])
+        out[21] = combine(likeliest, expects[RUNNER_UP])
     for i in range(CONTEXTS):  # contexts with the same facts stay apart
         out[i] = combine(out[i], i)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from lmzip.coders.bits import decode_bit
 from lmzip.models.ensemble.contexts import (
+    CONFIDENCE,
     KINDS,
     OTHER,
     SYMBOL,
@@ -32,7 +33,7 @@ from lmzip.models.ensemble.mixer import (
     squash,
     train,
 )
-from lmzip.models.ensemble.network import CONFIDENCE, follow, network_inputs, split, weigh
+from lmzip.models.ensemble.network import follow, network_inputs, split, weigh
 from lmzip.models.ensemble.numbers import FINAL_RATE, LOGIT_MAX, RATE_FALL, RATE_FIRST, RATE_LAST
 from lmzip.models.ensemble.parts import SETS
 from lmzip.models.ensemble.state import (
@@ -121,7 +122,7 @@ def _choose_rows(windows, cursor, w, partial, depth, known, last, longest, order
         certainty += 1
     rows[0] = NODES + partial + (256 if depth else 0)
     rows[1] = MATCH + longest * 16 + place
-    rows[2] = NETWORK + (cursor.likeliest[CONFIDENCE] * 4 + min(depth, 3)) * 16 + place
+    rows[2] = NETWORK + (cursor.expects[CONFIDENCE] * 4 + min(depth, 3)) * 16 + place
     rows[3] = LAST_BYTE + last
     rows[4] = ORDER + order * 16 + place
     rows[5] = AGREEMENT + certainty * 32 + min(seen, 31)
@@ -194,7 +195,7 @@ def _append(windows, tables, w, byte):
 def _begin_byte(windows, cursor, tables, tree, w, node, record):
     """Be at a node that begins a byte."""
     hash_contexts(
-        windows.history[w], windows.size[w], windows.memory[w], windows.match[w], cursor.likeliest, node, record,
+        windows.history[w], windows.size[w], windows.memory[w], windows.match[w], cursor.expects, node, record,
         cursor.hashes,
     )  # fmt: skip
     find_lines(cursor, tables, i64(tree.line[node]))

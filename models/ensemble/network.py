@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lmzip.models.ensemble.contexts import CONFIDENCE, LIKELIEST, RUNNER_UP
 from lmzip.models.ensemble.jit import i32, i64, inline, u32
 from lmzip.models.ensemble.maps import STEPS, interpolated, step_of
 from lmzip.models.ensemble.mixer import squash
@@ -17,9 +18,6 @@ from lmzip.models.ensemble.state import (
 
 # Parts of the network's frequencies, in a cursor's mass.
 BELOW, HERE, LEFT = 0, 1, 2  # of the symbols before the node's range; in the range; in its part behind a 0
-# In a cursor's likeliest: the two likeliest symbols, of equals the first, or -1 without a network; the frequency of the
-# likeliest in sixteenths.
-EXPECTED, SECOND, CONFIDENCE = 0, 1, 2
 
 
 @inline
@@ -35,13 +33,13 @@ def weigh(cursor, frequencies):
         cursor.peaks[piece] = largest
     cursor.mass[BELOW], cursor.mass[HERE] = 0, total
     if len(cursor.sums):
-        expected = _likeliest(cursor.peaks, frequencies)
-        frequency, piece = frequencies[expected], expected // PIECE
-        frequencies[expected] = 0  # for now
+        likeliest = _likeliest(cursor.peaks, frequencies)
+        frequency, piece = frequencies[likeliest], likeliest // PIECE
+        frequencies[likeliest] = 0  # for now
         cursor.peaks[piece] = _largest(frequencies[piece * PIECE : (piece + 1) * PIECE])
-        cursor.likeliest[EXPECTED], cursor.likeliest[SECOND] = expected, _likeliest(cursor.peaks, frequencies)
-        cursor.likeliest[CONFIDENCE] = min(i64(frequency >> u32(20)), 15)
-        frequencies[expected] = frequency
+        cursor.expects[LIKELIEST], cursor.expects[RUNNER_UP] = likeliest, _likeliest(cursor.peaks, frequencies)
+        cursor.expects[CONFIDENCE] = min(i64(frequency >> u32(20)), 15)
+        frequencies[likeliest] = frequency
 
 
 @inline

@@ -39,7 +39,7 @@ class Cursor(NamedTuple):
 
     sums: NDArray[np.int32]  # (pieces,) of the network's frequencies before a piece; (0,): no network
     peaks: NDArray[np.uint32]  # (pieces,) the largest of a piece
-    likeliest: NDArray[np.int64]  # (3,) see network.py
+    expects: NDArray[np.int64]  # (3,) of the network, see contexts.py
     mass: NDArray[np.int32]  # (3,) see network.py
     hashes: NDArray[np.uint32]  # (CONTEXTS,) of the byte
     line: NDArray[np.int64]  # (contexts in use,) first slot of the line
@@ -85,7 +85,7 @@ def make_cursor(alphabet: int, used: int) -> Cursor:
     return Cursor(
         sums=np.zeros(-(-alphabet // PIECE), np.int32),
         peaks=np.zeros(-(-alphabet // PIECE), np.uint32),
-        likeliest=np.array([-1, -1, 0]),
+        expects=np.array([-1, -1, 0]),
         mass=np.zeros(3, np.int32),
         hashes=np.zeros(parts.CONTEXTS, np.uint32),
         line=np.zeros(used, np.int64),

@@ -19,10 +19,9 @@ from safetensors.numpy import load
 
 from lmzip.models.ensemble.jit import i32, i64, inline, kernel
 from lmzip.models.image.decisions import SCALE
-from lmzip.models.image.state import INPUTS_MOST, LAST, MEAN, PAD, ROWS
+from lmzip.models.image.state import FEATURES, FIRST, LAST, MEAN, PAD, ROWS, SECOND
 
 WEIGHTS_SHA256 = "4300aae68b8710b7be3db1aff316bc3f1f4db8e699e5d209fc8a007196c75517"
-FIRST, SECOND = 32, 16  # units of the hidden layers
 UNIT_BITS, WEIGHT_BITS = 8, 12
 UNIT_MAX = 8 << UNIT_BITS
 WEIGHT_MAX = 4 << WEIGHT_BITS
@@ -37,9 +36,9 @@ _LATER = [(1, -1), (1, 0), (1, 1)]  # of channels coded after
 class Networks(NamedTuple):
     """One for each channel of a picture; none: no network."""
 
-    places: NDArray[np.int64]  # (channels, INPUTS_MOST, 3): channel, rows up, columns right
+    places: NDArray[np.int64]  # (channels, FEATURES, 3): channel, rows up, columns right
     counts: NDArray[np.int64]  # (channels,) places
-    first: NDArray[np.int32]  # (channels, FIRST, INPUTS_MOST)
+    first: NDArray[np.int32]  # (channels, FIRST, FEATURES)
     first_bias: NDArray[np.int32]  # (channels, FIRST)
     second: NDArray[np.int32]  # (channels, SECOND, FIRST)
     second_bias: NDArray[np.int32]  # (channels, SECOND)
@@ -50,7 +49,7 @@ class Networks(NamedTuple):
 
 def neighbours(channels: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return places and counts, as in Networks, of pictures with so many channels."""
-    places = np.zeros((channels, INPUTS_MOST, 3), np.int64)
+    places = np.zeros((channels, FEATURES, 3), np.int64)
     counts = np.zeros(channels, np.int64)
     for c in range(channels):
         chosen = [(c, *place) for place in _OWN]
@@ -81,7 +80,7 @@ def weights() -> dict[str, NDArray[np.int32]]:
 
 def no_networks(channels: int) -> Networks:
     """Return networks that leave the mean as it is."""
-    shapes = ((FIRST, INPUTS_MOST), (FIRST,), (SECOND, FIRST), (SECOND,), (SECOND,), (1,))
+    shapes = ((FIRST, FEATURES), (FIRST,), (SECOND, FIRST), (SECOND,), (SECOND,), (1,))
     arrays = (np.zeros((channels, *shape), np.int32) for shape in shapes)
     return Networks(*neighbours(channels), *arrays, squeeze_table())
 
@@ -137,7 +136,7 @@ def _unit(total):
 @kernel
 def refine(networks, cursor, c):
     """Set the last prediction to what the network makes of the mean."""
-    inputs, first, second = cursor.features, cursor.first, cursor.second
+    inputs, first, second = cursor.features, cursor.first_units, cursor.second_units
     for j in range(FIRST):
         first[j] = _unit(i32(_weighted(inputs, networks.first[c, j]) + networks.first_bias[c, j]))
     for j in range(SECOND):

@@ -14,7 +14,7 @@ from lmzip.models.image.decisions import (
     PLACE_D,
     RATE,
     SIGNS,
-)  # fmt: skip
+)
 from lmzip.models.image.network import network_inputs, refine
 from lmzip.models.image.repeats import code_repeat, learn_repeat, set_direct_contexts
 from lmzip.models.image.spelling import spell, spell_directly

@@ -18,7 +18,7 @@ NEIGHBOURS = 32  # inputs of least squares at most
 PREDICTIONS = 9  # squares, others, their mean by merit, and what the network makes of that
 MEAN, LAST = PREDICTIONS - 2, PREDICTIONS - 1
 EXPERTS = 9  # distributions
-INPUTS_MOST = 64  # of the network
+FEATURES, FIRST, SECOND = 64, 32, 16  # of the network: inputs at most, units of its hidden layers
 LEVELS = 80  # of local error
 NODES = 128
 COUNTERS = 20  # contexts of adaptive counters
@@ -63,9 +63,9 @@ CURSOR = np.dtype(
         ("values", np.float64, (NEIGHBOURS + 1,)),
         ("work", np.float64, (NEIGHBOURS, NEIGHBOURS + 1)),
         ("solution", np.float64, (NEIGHBOURS,)),
-        ("features", np.int32, (INPUTS_MOST,)),  # inputs of the network, and its units
-        ("first", np.int32, (32,)),
-        ("second", np.int32, (16,)),
+        ("features", np.int32, (FEATURES,)),  # inputs of the network, and its hidden units
+        ("first_units", np.int32, (FIRST,)),
+        ("second_units", np.int32, (SECOND,)),
         ("predictions", np.int32, (PREDICTIONS,)),  # in units of 2^-4
         ("centre", np.int32, (EXPERTS,)),  # of distributions, in units of 2^-4
         ("inverse", np.float64, (EXPERTS,)),  # 1 / scale, times STEPS / 2^4

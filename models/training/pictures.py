@@ -26,18 +26,9 @@ from lmzip.models.image import network
 from lmzip.models.image.coder import Coder
 from lmzip.models.image.decisions import BLOCK_WIDTH, SCALE
 from lmzip.models.image.lattice import JPEG, PHOTO_CD, to_planes
-from lmzip.models.image.network import (
-    COLOUR,
-    FIRST,
-    GREY,
-    LUMA,
-    SECOND,
-    UNIT_BITS,
-    WEIGHT_BITS,
-    WEIGHT_MAX,
-)
+from lmzip.models.image.network import COLOUR, GREY, LUMA, UNIT_BITS, WEIGHT_BITS, WEIGHT_MAX
 from lmzip.models.image.samples import NATURAL, begin_row, close_block, end_row, extend_up, guess, remember
-from lmzip.models.image.state import INPUTS_MOST, MEAN
+from lmzip.models.image.state import FEATURES, FIRST, MEAN, SECOND
 
 UNIT, LARGEST = float(1 << UNIT_BITS), float(network.UNIT_MAX >> UNIT_BITS)
 CHANNELS = {GREY: 1, COLOUR: 3, LUMA: 3}
@@ -51,7 +42,7 @@ HELD_BACK = 10  # pictures that nothing is learnt from
 def _record_row(plane, learnt, networks, cursor, fixed, image, y, keeps, every, inputs, targets):  # type: ignore[no-untyped-def]
     """Go over a row as the coder does.
 
-    inputs: (width, channels, INPUTS_MOST) of the network; targets: (width, channels, 2), the sample less the mean
+    inputs: (width, channels, FEATURES) of the network; targets: (width, channels, 2), the sample less the mean
     prediction and the scale of the inputs, in units of 2^-4. Both are written.
     """
     _, width, channels = image.shape
@@ -64,7 +55,7 @@ def _record_row(plane, learnt, networks, cursor, fixed, image, y, keeps, every, 
             guess(plane, learnt, networks, cursor, fixed, y, x, c, i64(0))
             targets[x, c, 0] = 16 * value - i64(cursor.predictions[MEAN])
             targets[x, c, 1] = cursor.facts[SCALE]
-            for i in range(INPUTS_MOST):
+            for i in range(FEATURES):
                 inputs[x, c, i] = cursor.features[i]
             remember(plane, learnt, cursor, fixed, y, x, c, i64(0), value, keeps, every)
         block = cursor.facts[BLOCK_WIDTH]
@@ -86,7 +77,7 @@ def record(image: NDArray[np.uint16], kind: int) -> tuple[NDArray[np.int16], NDA
     height, width, channels = image.shape
     coder = Coder(image.shape, int(image.max()).bit_length(), 1, NATURAL, 0, 6)
     blank = network.no_networks(CHANNELS[kind])
-    inputs = np.zeros((height, width, channels, INPUTS_MOST), np.int16)
+    inputs = np.zeros((height, width, channels, FEATURES), np.int16)
     targets = np.zeros((height, width, channels, 2), np.int32)
     for y in range(height):
         _record_row(
@@ -94,7 +85,7 @@ def record(image: NDArray[np.uint16], kind: int) -> tuple[NDArray[np.int16], NDA
             inputs[y], targets[y],
         )  # fmt: skip
     seen = slice(SKIPPED * width, None)
-    return inputs.reshape(-1, channels, INPUTS_MOST)[seen], targets.reshape(-1, channels, 2)[seen]
+    return inputs.reshape(-1, channels, FEATURES)[seen], targets.reshape(-1, channels, 2)[seen]
 
 
 class Parent(nn.Module):
@@ -174,7 +165,8 @@ def main(
     """Train the networks of all kinds of PICTURES and write their weights to OUT."""
     torch.set_num_threads(threads)
     rng = np.random.default_rng(seed)
-    paths = [sorted(pictures.glob(only))[i] for i in rng.permutation(len(sorted(pictures.glob(only))))][:most]
+    found = sorted(pictures.glob(only))
+    paths = [found[i] for i in rng.permutation(len(found))][:most]
     if len(paths) <= HELD_BACK:
         raise click.ClickException(f"{pictures}: {len(paths)} pictures; more than {HELD_BACK} are needed")
     images = [np.array(Image.open(path).convert("RGB"))[:SIDE, :SIDE] for path in paths]
