@@ -19,6 +19,7 @@ from lmzip.coders.bits import finish_bits, open_bits
 from lmzip.models.image import (
     ImagePlan,
     check_plan,
+    choice,
     choose_plan,
     decisions,
     decode_pixels,
@@ -168,6 +169,17 @@ def test_repeats_cost_little() -> None:
     tile = np.random.default_rng(4).integers(0, 256, (32, 32, 3)).astype(np.uint8)
     pixels = np.tile(tile, (1, 6, 1))
     assert size_of(pixels, 8, PLAIN._replace(mode=1)) < 1.2 * tile.size
+
+
+@pytest.mark.parametrize("helps", [False, True])
+def test_the_network_is_used_where_it_helps(monkeypatch: pytest.MonkeyPatch, helps: bool) -> None:
+    monkeypatch.setattr(choice, "_cost", lambda pixels, depth, plan: 10 + (plan.network ^ helps) + plan.colours)
+    picture = slopes(40, 40, 30)
+    assert choose_plan(picture, 8, 6, False).network == helps
+    assert choose_plan(picture[:, :, :1].copy(), 8, 6, False).network == helps
+    assert not choose_plan(picture, 8, 3, False).network
+    assert not choose_plan(picture[:, :, :2].copy(), 8, 6, False).network
+    assert not choose_plan(picture[:, :, :1] & 7, 3, 6, True).network
 
 
 def test_few_colours_are_listed() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,16 +50,11 @@ def choose_plan(pixels: Pixels, depth: int, effort: int, palette: bool) -> Image
     colours = 0 if palette else _count_colours(pixels)
     if colours:
         plans += [ImagePlan(0, 0, colours, 0, 0, mode, effort, 0) for mode in modes]
-    best = plans[0] if len(plans) == 1 else min(plans, key=lambda plan: _cost(pixels, depth, plan))
-    return best if palette else _with_network(pixels, depth, best)
-
-
-def _with_network(pixels: Pixels, depth: int, plan: ImagePlan) -> ImagePlan:
-    """Return a plan with the network where there is one for such pictures and it helps."""
-    if plan.mode != NATURAL or plan.colours or pixels.shape[2] not in (1, 3) or plan.effort <= _NO_NETWORK:
-        return plan
-    with_it = plan._replace(network=1)
-    return min(plan, with_it, key=lambda plan: _cost(pixels, depth, plan))
+    cost = functools.cache(functools.partial(_cost, pixels, depth))
+    best = plans[0] if len(plans) == 1 else min(plans, key=cost)
+    if palette or best.mode != NATURAL or best.colours or channels not in (1, 3) or effort <= _NO_NETWORK:
+        return best
+    return min(best, best._replace(network=1), key=cost)
 
 
 def _on_lattice(pixels: Pixels, plan: ImagePlan) -> tuple[ImagePlan, bool]:
