@@ -15,7 +15,7 @@ from networks import LARGEST_GAIN, LARGEST_SCALE, SMALL, check_finite, evaluate,
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from lmzip.models.exact import arithmetic, backends, kernels, rows, torch_rows
+from lmzip.models.exact import backends, kernels, rope, rows, torch_rows
 from lmzip.models.exact.arithmetic import WEIGHT_MAX, WIDE_MAX, wide_max
 from lmzip.models.exact.config import PROJECTIONS, NetworkConfig
 from lmzip.models.exact.cpu_engine import CPUEngine
@@ -194,8 +194,8 @@ def test_activations(gelu: bool) -> None:
         ),
     ],
 )  # fmt: skip
-def test_scaled_rope_tables(scaling: arithmetic.Scaling, parameters: dict[str, Any]) -> None:
-    cos, sin = arithmetic.rope_tables(64, 500000.0, 1000, scaling)
+def test_scaled_rope(scaling: rope.Scaling, parameters: dict[str, Any]) -> None:
+    cos, sin = rope.rope_between(64, 500000.0, scaling, 0, 1000)
     config = LlamaConfig(
         hidden_size=64, num_attention_heads=1, max_position_embeddings=131072,
         rope_parameters={"rope_theta": 500000.0, **parameters},

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import platform
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ from networks import SMALL, assert_frequencies, evaluate, make_ids, make_weights
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from lmzip.models.exact import arithmetic, kernels, products, torch_rows
+from lmzip.models.exact import backends, kernels, products, torch_rows
 from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL, OUTPUT_ONE
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.cpu_engine import CPUEngine
+from lmzip.models.exact.engine import reference_network
 from lmzip.models.exact.ngrams import rows_of
 from lmzip.models.exact.panels import pack, pack_bytes, padded, product, weight_product
 from lmzip.models.exact.products import PRODUCTS, best_product, is_exact
+from lmzip.models.exact.rope import rope_between
 from lmzip.models.exact.rows import exp_integer, left_factor
 from lmzip.models.exact.weights import NIBBLE_MAX, Matrix, Weights
 from lmzip.models.training import train
@@ -114,17 +117,34 @@ def test_torch_operations_round_once(device: str) -> None:
     assert np.array_equal((there / torch_rows.constant(127.0, there)).cpu().numpy(), x32 / np.float32(127))
 
 
-@pytest.mark.parametrize(("head_dim", "theta", "positions"), [(16, 10000.0, 300), (64, 1e6, 70_000), (2, 1.0, 257)])
-def test_rope_tables(head_dim: int, theta: float, positions: int) -> None:
-    cos, sin = arithmetic.rope_tables(head_dim, theta, positions)
-    angles = np.arange(positions)[:, None] * theta ** (-np.arange(0, head_dim, 2) / head_dim)
+@pytest.mark.parametrize(
+    ("head_dim", "theta", "start", "stop"),
+    [(16, 10000.0, 0, 300), (64, 1e6, 69_000, 70_000), (2, 1.0, 2**24, 2**24 + 1)],
+)
+def test_rope(head_dim: int, theta: float, start: int, stop: int) -> None:
+    cos, sin = rope_between(head_dim, theta, (), start, stop)
+    angles = np.arange(start, stop)[:, None] * theta ** (-np.arange(0, head_dim, 2) / head_dim)
     assert cos.dtype == sin.dtype == np.float32
     assert cos.shape == sin.shape == angles.shape
     np.testing.assert_allclose(cos, np.cos(angles), rtol=0, atol=1e-7)
     np.testing.assert_allclose(sin, np.sin(angles), rtol=0, atol=1e-7)
-    short_cos, short_sin = arithmetic.rope_tables(head_dim, theta, 200)
-    assert np.array_equal(short_cos, cos[:200])
-    assert np.array_equal(short_sin, sin[:200])
+    for position in (start, (start + stop) // 2, stop - 1):
+        for whole, row in zip((cos, sin), rope_between(head_dim, theta, (), position, position + 1), strict=True):
+            assert np.array_equal(row, whole[position - start : position - start + 1])
+
+
+@pytest.mark.parametrize("backend", ["cpu", "torch"])
+def test_a_long_window_takes_no_more_memory(backend: str) -> None:
+    engine = backends.BACKENDS[backend](reference_network())
+    state = engine.start(2, 300)
+    engine.read(state, np.zeros((2, 300), np.int32))
+    tracemalloc.start()
+    try:
+        for state.position in (10_000, 10_000_000):
+            engine.read(state, np.zeros((2, 300), np.int32))
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
 
 
 # Products.

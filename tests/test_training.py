@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import lmzip
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.tokenizer import Tokenizer
 from lmzip.models.training import export, pack, train
-from lmzip.models.training.train import Network, Tokens, Trainer, grown_layers, windowed_attention
+from lmzip.models.training.train import Layer, Network, Tokens, Trainer, grown_heads, grown_layers, windowed_attention
 
 # Of torch, about bfloat16 beside float32 gains, which is what autocast means.
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
@@ -124,3 +125,23 @@ def test_which_layers_grow() -> None:
     for old, new in ((4, 3), (4, 9)):
         with pytest.raises(click.ClickException, match="4 layers can grow to 4 to 8"):
             grown_layers(old, new)
+
+
+def test_grown_heads_begin_as_the_fewer_ones() -> None:
+    torch.manual_seed(0)
+    old = NetworkConfig(
+        vocab_size=300, hidden_size=64, intermediate_size=96, num_hidden_layers=1, num_attention_heads=12,
+        num_key_value_heads=1, head_dim=16, sliding_window=8, qk_norm=True,
+    )  # fmt: skip
+    few = Layer(old)
+    torch.nn.init.normal_(few.out.weight)
+    x, cos, sin = torch.randn(2, 20, 64), torch.randn(20, 8), torch.randn(20, 8)
+    for kv in (1, 2, 4):
+        new = dataclasses.replace(old, num_key_value_heads=kv)
+        many = Layer(new)
+        grown = grown_heads(few.qkv.weight.detach().numpy(), old, new)
+        many.load_state_dict({**few.state_dict(), "qkv.weight": torch.from_numpy(grown)})
+        torch.testing.assert_close(many(x, cos, sin), few(x, cos, sin))
+    for kv in (2, 6):
+        with pytest.raises(click.ClickException, match=f"4 heads of keys and values cannot become {kv}"):
+            grown_heads(grown, new, dataclasses.replace(old, num_key_value_heads=kv))

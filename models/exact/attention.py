@@ -120,7 +120,7 @@ def _enter(
             if len(q_gain):
                 _norm_head(f[h], q_gain if h < heads else k_gain, eps)
             if len(cos):
-                _rotate(f[h], cos[position], sin[position], turned)
+                _rotate(f[h], cos[t], sin[t], turned)
         for h in range(heads):
             g, i = h // group, t * group + h % group
             query_scale[g, i] = quantise(f[h], query_most, queries[g, i]) * query_factor
@@ -228,7 +228,7 @@ def attention(x, norm, qkv, heads, out, cos, sin, start, window, keys, values, k
 
     norm: gain, bias and eps of the norm before. qkv, out: panels, scales, bias (empty: none) of the projections and
     the largest integer of their left factor. heads: q_gain, k_gain (head_dim,) of the query and key norms (empty:
-    no such norms) and the largest integers of a query and a key. cos, sin: (positions, head_dim / 2), empty for none.
+    no such norms) and the largest integers of a query and a key. cos, sin: (steps, head_dim / 2), empty for none.
     start: position of the first new step; window: positions seen.
     keys: (batch, parts, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES) int8, panels whose columns are slots, in
     one part or in two, the second of which counts 128 times;

@@ -6,7 +6,8 @@ import dataclasses
 import json
 from typing import Any
 
-from lmzip.models.exact.arithmetic import ACTIVATION_MAX, WIDE_MAX, WINDOW_LIMIT, Scaling, wide_max
+from lmzip.models.exact.arithmetic import ACTIVATION_MAX, WIDE_MAX, WINDOW_LIMIT, wide_max
+from lmzip.models.exact.rope import Scaling
 
 ACTIVATIONS = ("silu", "gelu_tanh")
 NORMS = ("rms", "layer")

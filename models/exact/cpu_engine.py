@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lmzip.models.exact import kernels, recurrence
 from lmzip.models.exact.cpu_layers import Layer, RecurrentLayer, TransformerLayer, norm, projection
-from lmzip.models.exact.engine import check_context, rope_tables
+from lmzip.models.exact.engine import check_context, rope_of
 from lmzip.models.exact.ngrams import BEFORE, rows_of
 from lmzip.models.exact.weights import Weights
 
@@ -50,7 +50,6 @@ class CPUEngine:
         make = RecurrentLayer if c.is_recurrent else TransformerLayer
         self._layers: list[Layer] = [make(weights, i) for i in range(c.num_hidden_layers)]
         self._head = norm(weights, "norm"), projection(weights, "head")
-        self._rope = rope_tables(c, 256)
         self._pool = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="lmzip-layers")
 
     def start(self, batch: int, steps: int, threads: int = 1) -> CPUState:
@@ -87,7 +86,7 @@ class CPUEngine:
             self._pass_in_turn(state, ids, finish, [steps * i // parts for i in range(parts + 1)])
             return
         x = self._embed(state, ids)
-        rope = self._rope_until(state.position)
+        rope = rope_of(self.config, start, state.position)
         for layer, memory in zip(self._layers, state.layers, strict=True):
             layer.run(x, memory, start, rope)
         finish(x, 0, steps)
@@ -96,11 +95,11 @@ class CPUEngine:
         """Do the same by threads, each of which has the steps between two bounds."""
         start = state.position
         xs = [self._embed(state, ids[:, first:end]) for first, end in itertools.pairwise(bounds)]
-        rope = self._rope_until(state.position)
         left = [threading.Semaphore(0) for _ in xs]  # layers that a part has left
 
         def through_layers(part: int) -> None:
             x, first, end = xs[part], bounds[part], bounds[part + 1]
+            rope = rope_of(self.config, start + first, start + end)
             try:
                 for layer, memory in zip(self._layers, state.layers, strict=True):
                     if part:
@@ -148,8 +147,3 @@ class CPUEngine:
         if self._embedding_norm is not None:
             recurrence.normalise(x, self._embedding_norm, x)
         return x
-
-    def _rope_until(self, position: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        if self.config.positions == "rope" and position > len(self._rope[0]):
-            self._rope = rope_tables(self.config, max(position, 2 * len(self._rope[0])))
-        return self._rope

@@ -12,9 +12,9 @@ from lmzip.models.exact import attention, kernels, recurrence
 from lmzip.models.exact.arithmetic import ATTENTION_KEYS, NO_EXPONENT
 from lmzip.models.exact.config import CHANNEL, TIME
 from lmzip.models.exact.panels import LANES, pack, pack_bytes, padded
+from lmzip.models.exact.rope import Rope
 from lmzip.models.exact.weights import Weights
 
-Rope = tuple[NDArray[np.float32], NDArray[np.float32]]
 NONE = np.empty(0, np.float32)
 
 
@@ -37,7 +37,7 @@ class Layer(Protocol):
         """Return what so many windows remember, for calls of up to `steps` positions."""
 
     def run(self, x: NDArray[np.float32], memory: Any, start: int, rope: Rope) -> None:
-        """Add the layer to the residual x (batch * steps, hidden) of the positions from `start` on."""
+        """Add the layer to the residual x (batch * steps, hidden) of the positions from `start` on; rope: theirs."""
 
 
 @dataclasses.dataclass

@@ -13,8 +13,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from lmzip.models.exact import arithmetic
 from lmzip.models.exact.config import NetworkConfig
+from lmzip.models.exact.rope import NO_ROPE, Rope, rope_between
 from lmzip.models.exact.weights import Matrix, Weights, largest_value
 
 
@@ -39,11 +39,11 @@ class Engine(Protocol):
         """Read ids (batch, steps) as `forward` does, and predict nothing."""
 
 
-def rope_tables(config: NetworkConfig, positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the network's cos and sin of so many positions, (positions, head_dim / 2); empty ones without RoPE."""
+def rope_of(config: NetworkConfig, start: int, stop: int) -> Rope:
+    """Return the network's cos and sin of positions start to stop - 1; empty ones without RoPE."""
     if config.positions != "rope":
-        return np.empty((0, 0), np.float32), np.empty((0, 0), np.float32)
-    return arithmetic.rope_tables(config.head_dim, config.rope_theta, positions, config.rope_scaling)
+        return NO_ROPE
+    return rope_between(config.head_dim, config.rope_theta, config.rope_scaling, start, stop)
 
 
 def check_context(config: NetworkConfig, start: int, steps: int) -> None:

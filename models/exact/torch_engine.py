@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lmzip.models.exact.config import CHANNEL, TIME
-from lmzip.models.exact.engine import check_context, rope_tables
+from lmzip.models.exact.engine import check_context, rope_of
 from lmzip.models.exact.ngrams import BEFORE, rows_of
 from lmzip.models.exact.products import PRODUCTS, best_product
 from lmzip.models.exact.torch_attention import Cache, attention
@@ -77,7 +77,6 @@ class TorchEngine:
         self._tables = {n: self._put(weights.matrix(n).values) for n in c.table_shapes()}
         self._most = {name: float(c.largest(name)) for name in c.wide}
         self._query_factor = float(np.float32(1 / math.sqrt(c.head_dim)))
-        self._rope = (torch.empty(0), torch.empty(0))
 
     def start(self, batch: int, steps: int, threads: int = 1) -> TorchState:
         """See Engine.start. torch has threads of its own."""
@@ -134,18 +133,18 @@ class TorchEngine:
             now = torch.arange(start, state.position, device=self.device)
             x = x + embed(now, self._tables["positions"], self._scales["positions"])
         run = self._run_recurrent if c.is_recurrent else self._run_transformer
+        rope = [self._put(part) for part in rope_of(c, start, state.position)]
         for i, memory in enumerate(state.layers):
-            x = run(f"layers.{i}.", x, memory, start)
+            x = run(f"layers.{i}.", x, memory, start, rope)
         return x
 
-    def _run_transformer(self, layer: str, x: Tensor, cache: Cache, start: int) -> Tensor:
+    def _run_transformer(self, layer: str, x: Tensor, cache: Cache, start: int, rope: list[Tensor]) -> Tensor:
         """Return the residual x (batch, steps, hidden) of the positions from `start` on behind a layer."""
         c, gains, eps = self.config, self._gains, self.config.rms_norm_eps
-        cos, sin = self._rope_between(start, start + x.shape[1])
         f = self._multiply(layer + "qkv", *self._normalised(layer + "attention_norm", x, layer + "qkv"))
         heads = attention(
             f, gains.get(layer + "q_norm"), gains.get(layer + "k_norm"), eps, self._query_factor,
-            cos, sin, c.sliding_window, start, cache,
+            *rope, c.sliding_window, start, cache,
             *(self._most.get(layer + name, QUANT) for name in ("query", "key", "out")),
         )  # fmt: skip
         x = x + self._multiply(layer + "out", *heads)
@@ -153,7 +152,7 @@ class TorchEngine:
         inner = activate(f, c.hidden_act == "gelu_tanh", c.gated, self._most.get(layer + "down", QUANT))
         return x + self._multiply(layer + "down", *inner)
 
-    def _run_recurrent(self, layer: str, x: Tensor, state: Recurrence, start: int) -> Tensor:
+    def _run_recurrent(self, layer: str, x: Tensor, state: Recurrence, start: int, rope: list[Tensor]) -> Tensor:
         """Do the same for a layer of RWKV-4."""
         h = self._layer_norm(layer + "attention_norm", x)
         before, state.time = shift(h, state.time), h[:, -1]
@@ -202,11 +201,3 @@ class TorchEngine:
 
     def _put(self, x: NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(x).to(self.device)
-
-    def _rope_between(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Return cos and sin of the positions, (positions, head_dim / 2)."""
-        if stop > len(self._rope[0]):
-            c, size = self.config, max(stop, 256, 2 * len(self._rope[0]))
-            cos, sin = rope_tables(c, size)
-            self._rope = self._put(cos), self._put(sin)
-        return self._rope[0][start:stop], self._rope[1][start:stop]

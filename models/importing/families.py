@@ -10,8 +10,9 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from lmzip.models.exact.arithmetic import WINDOW_LIMIT, Scaling
+from lmzip.models.exact.arithmetic import WINDOW_LIMIT
 from lmzip.models.exact.config import NetworkConfig
+from lmzip.models.exact.rope import Scaling
 
 DEFAULT_CONTEXT = 1024  # more remembers more, of less and less use, in as much more memory and time
 REREAD_SHARE = 4  # a full context is read again from its last fourth on

@@ -21,6 +21,7 @@ import click
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lmzip.models.exact.config import NetworkConfig
@@ -235,6 +236,18 @@ def grown_layers(old: int, new: int) -> list[tuple[int, bool]]:
     return [(i, is_copy) for i, is_copy in plan if not is_copy or first <= i < first + new - old]
 
 
+def grown_heads(qkv: NDArray[np.float32], old: NetworkConfig, new: NetworkConfig) -> NDArray[np.float32]:
+    """Return a matrix of queries, keys and values (rows, hidden) in which groups of query heads share copies of one."""
+    copies, rest = divmod(new.num_key_value_heads, old.num_key_value_heads)
+    if rest or not copies:
+        raise click.ClickException(
+            f"{old.num_key_value_heads} heads of keys and values cannot become {new.num_key_value_heads}"
+        )
+    heads = qkv.reshape(-1, old.head_dim, qkv.shape[1])
+    queries, others = np.split(heads, [old.num_attention_heads])
+    return np.concatenate((queries, others.repeat(copies, axis=0))).reshape(new.qkv_rows, -1)
+
+
 class Trainer:
     """One resumable run."""
 
@@ -272,12 +285,15 @@ class Trainer:
 
         A model with fewer layers grows: each of the layers in its middle is followed by a copy of
         itself that adds nothing yet, so that training begins at the loss of the smaller model. So it does
-        where the model has no table of n-grams, which is zero at first.
+        where the model has no table of n-grams, which is zero at first, and where it has fewer heads of keys and
+        values.
         """
         config = NetworkConfig.from_dict(json.loads((folder / "config.json").read_text())["network"])
         weights = Weights.load(folder / "weights.safetensors", config)
         tensors = {f"{name}.weight": m.values * m.scale[:, None] for name, m in weights.matrices.items()}
         tensors |= {f"{name}.weight": gain for name, gain in weights.gains.items()}
+        new = self.network.config
+        tensors = {n: grown_heads(t, config, new) if n.endswith(".qkv.weight") else t for n, t in tensors.items()}
         grown = {name: tensor for name, tensor in tensors.items() if not name.startswith("layers.")}
         for layer, (source, is_copy) in enumerate(grown_layers(config.num_hidden_layers, len(self.network.layers))):
             for name, tensor in tensors.items():
@@ -285,7 +301,6 @@ class Trainer:
                     adds = name.endswith((".out.weight", ".down.weight"))
                     name = name.replace(f"layers.{source}.", f"layers.{layer}.", 1)
                     grown[name] = np.zeros_like(tensor) if is_copy and adds else tensor
-        new = self.network.config
         if new.ngram_rows:
             grown.setdefault("ngrams.weight", np.zeros((new.ngram_rows, new.hidden_size), np.float32))
         self.network.load_state_dict({name: torch.from_numpy(tensor) for name, tensor in grown.items()})
@@ -382,7 +397,7 @@ class Trainer:
 @click.option(
     "--init",
     type=click.Path(path_type=Path, exists=True),
-    help="Model folder whose weights a new run begins with; it may have fewer layers.",
+    help="Model folder whose weights a new run begins with; it may have fewer layers and KV heads.",
 )
 @click.option("--optimizer", type=click.Choice(["muon", "adamw"]), default="muon", help="Of the matrices.")
 @click.option("--rate", default=1.0, help="Factor of the learning rates.")
