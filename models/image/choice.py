@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +53,17 @@ def choose_plan(pixels: Pixels, depth: int, effort: int, palette: bool) -> Image
     if colours:
         plans += [ImagePlan(0, 0, colours, 0, 0, mode, effort, 0) for mode in modes]
     cost = functools.cache(functools.partial(_cost, pixels, depth))
-    best = plans[0] if len(plans) == 1 else min(plans, key=cost)
+    best = plans[0] if len(plans) == 1 else _cheapest(plans, cost)
     if palette or best.mode != NATURAL or best.colours or channels not in (1, 3) or effort <= _NO_NETWORK:
         return best
-    return min(best, best._replace(network=1), key=cost)
+    return _cheapest([best, best._replace(network=1)], cost)
+
+
+def _cheapest(plans: list[ImagePlan], cost: Callable[[ImagePlan], float]) -> ImagePlan:
+    """Return the plan with the lowest cost; two are tried at a time."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        costs = list(pool.map(cost, plans))
+    return plans[costs.index(min(costs))]
 
 
 def _on_lattice(pixels: Pixels, plan: ImagePlan) -> tuple[ImagePlan, bool]:

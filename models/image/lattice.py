@@ -59,8 +59,9 @@ def _from_rgb(kind, inverse, pixels, out):
         y0 = (inverse[0, 0] * r + inverse[0, 1] * g + inverse[0, 2] * b + inverse[0, 3]) >> 16
         u0 = (inverse[1, 0] * r + inverse[1, 1] * g + inverse[1, 2] * b + inverse[1, 3]) >> 16
         v0 = (inverse[2, 0] * r + inverse[2, 1] * g + inverse[2, 2] * b + inverse[2, 3]) >> 16
-        best, by, bu, bv = i64(1 << 60), _cut(y0), _cut(u0), _cut(v0)
-        for dy in range(-1, 2):
+        by, bu, bv = _cut(y0), _cut(u0), _cut(v0)
+        best = _misfit(kind, by, bu, bv, r, g, b) * 8
+        for dy in range(-1, 2 if best else -1):  # where it is not exact at once
             for du in range(-1, 2):
                 for dv in range(-1, 2):
                     y, u, v = _cut(y0 + dy), _cut(u0 + du), _cut(v0 + dv)
