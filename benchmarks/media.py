@@ -35,11 +35,12 @@ def totals(rows: list[text.Row]) -> str:
 @click.option("-T", "--threads", type=click.IntRange(min=1), help="CPU threads for lmzip. Default: all.")
 @click.option("--only", metavar="GLOB", help="Files whose name below CORPUS matches, such as 'image/*'.")
 @click.option("--limit-mb", type=float, help="Leave out files larger than this many million bytes.")
+@click.option("--lm", is_flag=True, help="Measure lmzip's method lm too, which is slow.")
 @click.option("--fresh", is_flag=True, help="Measure also what was measured already.")
 @click.option("--markdown", is_flag=True, help="Print a summary of the results, after measuring if CORPUS is given.")
 def main(
     corpus: Path | None, out: Path, level: int, threads: int | None, only: str | None, limit_mb: float | None,
-    fresh: bool, markdown: bool,
+    lm: bool, fresh: bool, markdown: bool,
 ) -> None:  # fmt: skip
     """Measure lmzip, xz and compressors of pictures or sound on every such file below CORPUS, into a CSV.
 
@@ -51,6 +52,7 @@ def main(
         if corpus is not None:
             model, info = baselines.open_model(threads=threads, notify=lambda line: click.echo(line, err=True))
             peers = [baselines.lmzip_compressor(level, model)]
+            peers += [baselines.lmzip_compressor(level, method="lm")] if lm else []
             peers += [peer for peer in baselines.PEERS if peer.name == baselines.XZ]
             files = text.find_files(corpus, only, limit_mb)
             found = 0

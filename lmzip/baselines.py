@@ -174,7 +174,7 @@ def open_model(source: str | Path | None = None, **options: Any) -> tuple[Model,
     from lmzip.models import bundle
 
     start = time.perf_counter()
-    model = library.load_model(source, **options)
+    model = library.load_model(source, kind="bytes", **options)
     seconds = time.perf_counter() - start
     source = library.DEFAULT_MODEL if source is None else source
     folder = library.shipped_folder(str(source)) if source in library.SHIPPED else Path(source)
@@ -184,7 +184,7 @@ def open_model(source: str | Path | None = None, **options: Any) -> tuple[Model,
 def lmzip_compressor(level: int, model: Model | None = None, method: str = "auto") -> Compressor:
     """Return lmzip at a level. It does not verify while encoding: whoever measures decodes anyway."""
     return Compressor(
-        f"lmzip -{level}",
+        f"lmzip -{level}" + (f" --method {method}" if method != "auto" else ""),
         lambda data: stream.compress(data, level, model=model, method=method, verify=False),
         lambda data: stream.decompress(data, model=model),
     )

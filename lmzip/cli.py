@@ -80,7 +80,7 @@ encode_options = joined(
     *(_level(number) for number in range(2, 9)),
     _level(9, "Smallest files; -2 to -8 lie between, the default is -6."),
     click.option("--no-verify", is_flag=True, help="Do not decode every block to compare."),
-    click.option("--method", type=click.Choice(METHODS), default="auto", help="What codes a block [auto]."),
+    click.option("--method", "--mode", type=click.Choice(METHODS), default="auto", help="What codes a block [auto]."),
     click.option("--kind", type=click.Choice(KINDS), default="auto", help="What kind of data a file is [auto]."),
     click.option("--coder", type=click.Choice(list(CODER_IDS)), default="range", help="Entropy coder [range]."),
 )

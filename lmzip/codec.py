@@ -11,7 +11,7 @@ from lmzip.general import decode_general, encode_general, looks_random
 from lmzip.kinds import Taken
 from lmzip.lockstep_block import decode_in_lockstep, encode_in_lockstep, network_helps
 from lmzip.media_block import TYPES, decode_media, encode_media
-from lmzip.models.base import Model
+from lmzip.models.base import Model, Predictor, SampleModel
 from lmzip.models.profile import is_portable
 from lmzip.options import Options, Progress
 
@@ -42,24 +42,26 @@ def encode_block(
 
 
 def encode_media_block(
-    data: bytes, taken: Taken, whole: bool, options: Options, progress: Progress | None = None
-) -> tuple[int, bytes] | None:
+    data: bytes, taken: Taken, whole: bool, options: Options, model: SampleModel | None,
+    progress: Progress | None = None,
+) -> tuple[int, bytes] | None:  # fmt: skip
     """Return (record type, payload) of a piece of a file that was taken apart into pixels or samples and the rest.
 
     whole: the file is compressed, so that its bytes are worth no other try than lzma's and zstd's; otherwise None is
-    returned where these are as good. progress, errors: as for encode_block.
+    returned where these are as good. model: a network of such symbols that is to do it; None for the model that
+    learns the array while it reads. progress, errors: as for encode_block.
     """
     report = progress or _unheard
     with concurrent.futures.ThreadPoolExecutor(1) as background:
         general = background.submit(encode_general, data)
         how = _REST if len(taken.rest) > _LARGEST_HEADER else _HEADER
         rest = encode_block(taken.rest, None, False, how) if taken.rest else (container.STORED, b"")
-        type_ = TYPES[taken.kind]
-        payload = encode_media(taken, len(data), rest, options, _half(report, 0) if options.verify else report)
+        type_ = TYPES[taken.kind] if model is None else container.SAMPLES
+        payload = encode_media(taken, len(data), rest, options, model, _half(report, 0) if options.verify else report)
         if payload is None or len(payload) >= len(general.result()[1]):
             return min((container.STORED, data), general.result(), key=lambda pair: len(pair[1])) if whole else None
     if options.verify:
-        _verify(type_, payload, data, None, _half(report, len(data)))
+        _verify(type_, payload, data, model, _half(report, len(data)))
     return type_, payload
 
 
@@ -90,7 +92,8 @@ def _lockstep_type(data: bytes, model: Model | None, options: Options) -> int | 
         return None
     if model is None or method == "adaptive" or (options.method == "auto" and not network_helps(data, model)):
         return container.ADAPTIVE
-    return {"model": container.MODEL, "rank": container.RANK}.get(method, container.ENSEMBLE)
+    types = {"model": container.MODEL, "lm": container.MODEL, "rank": container.RANK}
+    return types.get(method, container.ENSEMBLE)
 
 
 def _half(progress: Progress, before: int) -> Progress:
@@ -102,7 +105,7 @@ def _unheard(done: float) -> None:
     """Nobody asked."""
 
 
-def _verify(type_: int, payload: bytes, data: bytes, model: Model | None, progress: Progress) -> None:
+def _verify(type_: int, payload: bytes, data: bytes, model: Predictor | None, progress: Progress) -> None:
     """Decode a block again; raise LMZError unless it gives data."""
     cause: LMZError | None = None
     try:
@@ -117,7 +120,7 @@ def _verify(type_: int, payload: bytes, data: bytes, model: Model | None, progre
 
 
 def decode_payload(
-    type_: int, payload: bytes, raw_size: int, model: Model | None, progress: Progress | None = None
+    type_: int, payload: bytes, raw_size: int, model: Predictor | None, progress: Progress | None = None
 ) -> bytes:
     """Decode the payload of a block; the caller compares the checksum.
 
@@ -128,12 +131,10 @@ def decode_payload(
         data = payload
     elif type_ in (container.ZSTD, container.LZMA):
         data = decode_general(type_, payload, raw_size, what)
-    elif type_ in container.MEDIA_TYPES:
-        data = decode_media(type_, payload, raw_size, what, _decode_rest, report)
-    elif type_ == container.ADAPTIVE:
-        data = decode_in_lockstep(type_, payload, raw_size, None, what, report)
-    elif model is None:
+    elif type_ in container.MODEL_TYPES and model is None:
         raise CorruptError(f"{what}: no model definition came before it")
+    elif type_ in container.MEDIA_TYPES:
+        data = decode_media(type_, payload, raw_size, what, _decode_rest, model, report)
     else:
         data = decode_in_lockstep(type_, payload, raw_size, model, what, report)
     if len(data) != raw_size:

@@ -19,18 +19,18 @@ VERSION = 1
 
 # Record types. Those below 0x40 must be understood; unknown ones above are skipped.
 STORED, ZSTD, LZMA, MODEL, ENSEMBLE, ADAPTIVE, RANK = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
-IMAGE, AUDIO = 0x08, 0x09
+IMAGE, AUDIO, SAMPLES = 0x08, 0x09, 0x0A
 MODEL_DEFINITION = 0x10
 INDEX = 0x20
 FIRST_SKIPPABLE = 0x40
 DATA_TYPES = {
     STORED: "stored", ZSTD: "zstd", LZMA: "lzma", MODEL: "model", ENSEMBLE: "ensemble", ADAPTIVE: "adaptive",
-    RANK: "rank", IMAGE: "image", AUDIO: "audio",
+    RANK: "rank", IMAGE: "image", AUDIO: "audio", SAMPLES: "samples",
 }  # fmt: skip
 LOCKSTEP_TYPES = (MODEL, ENSEMBLE, ADAPTIVE, RANK)
-MODEL_TYPES = (MODEL, ENSEMBLE, RANK)  # these need a model
+MODEL_TYPES = (MODEL, ENSEMBLE, RANK, SAMPLES)  # these need a model
 DECISION_TYPES = (ENSEMBLE, ADAPTIVE)  # these code a symbol as binary decisions
-MEDIA_TYPES = (IMAGE, AUDIO)
+MEDIA_TYPES = (IMAGE, AUDIO, SAMPLES)
 REST_TYPES = (STORED, ZSTD, LZMA, ADAPTIVE)  # of what stands beside pixels or samples
 
 MAX_BLOCK_SIZE = 1 << 26
@@ -106,7 +106,8 @@ class LockstepPlan:
 class MediaHead:
     """What the payload of a block of MEDIA_TYPES begins with.
 
-    plan: how the model codes the array. rest: the payload of a block of the type rest_type, of rest_size bytes.
+    plan: how the model codes the array; of SAMPLES the number of windows. rest: the payload of a block of the type
+    rest_type, of rest_size bytes.
     """
 
     coder: int
@@ -316,6 +317,19 @@ def create_media_payload(head: MediaHead) -> bytes:
 def parse_media_payload(type_: int, payload: bytes, raw_size: int) -> tuple[MediaHead, int]:
     """Read the payload up to its code."""
     what = f"{DATA_TYPES[type_]} payload"
+    coder, plan, offset = parse_media_plan(type_, payload)
+    rest_size, offset = parse_varint(payload, offset, raw_size + MAX_REST, f"{what}: rest")
+    rest_type = take(payload, offset, 1, what)[0]
+    if rest_type not in REST_TYPES:
+        raise CorruptError(f"{what}: a rest of type {rest_type:#04x}")
+    size, offset = parse_varint(payload, offset + 1, len(payload), f"{what}: rest")
+    rest = take(payload, offset, size, what)
+    return MediaHead(coder, plan, rest_size, rest_type, rest), offset + size
+
+
+def parse_media_plan(type_: int, payload: bytes) -> tuple[int, tuple[int, ...], int]:
+    """Read what a payload begins with: the coder and the plan."""
+    what = f"{DATA_TYPES[type_]} payload"
     coder, count = take(payload, 0, 2, what)
     if count > MAX_PLAN_FIELDS:
         raise LimitError(f"{what}: a plan of {count} fields")
@@ -323,13 +337,7 @@ def parse_media_payload(type_: int, payload: bytes, raw_size: int) -> tuple[Medi
     for _ in range(count):
         field, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: plan")
         plan.append(field)
-    rest_size, offset = parse_varint(payload, offset, raw_size + MAX_REST, f"{what}: rest")
-    rest_type = take(payload, offset, 1, what)[0]
-    if rest_type not in REST_TYPES:
-        raise CorruptError(f"{what}: a rest of type {rest_type:#04x}")
-    size, offset = parse_varint(payload, offset + 1, len(payload), f"{what}: rest")
-    rest = take(payload, offset, size, what)
-    return MediaHead(coder, tuple(plan), rest_size, rest_type, rest), offset + size
+    return coder, tuple(plan), offset
 
 
 def create_end(index: Index) -> bytes:

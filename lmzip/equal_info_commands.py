@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from lmzip import equal_info, library, paths
 from lmzip.cli import joined
-from lmzip.errors import LMZError
+from lmzip.errors import CorruptError, LMZError
 from lmzip.models.base import Model
 from lmzip.terminal import Exit, Progress, report_failure, say, size_text, table, worst
 from lmzip.token_file import create_token_file, parse_token_file
@@ -86,9 +86,11 @@ def decode(file: str, output: str | None, force: bool, source: str | None, **loa
         found = parse_token_file(data)
         given = None if source is None else _load(source, **loading)
         model = library.model_for(found.model, given, **_loading(**loading))
+        if model.kind != "bytes":
+            raise CorruptError(f"the tokens are said to be of {model.id}, a model of the kind {model.kind}")
         windows = len(equal_info.windows_of(found.tokens, found.bits))
         content = equal_info.decode(
-            found.tokens, found.bits, model, progress=lambda done: tick(len(data) * done // windows)
+            found.tokens, found.bits, cast(Model, model), progress=lambda done: tick(len(data) * done // windows)
         )
         found.check(content)
         return content, size_text(len(content))
@@ -161,7 +163,7 @@ def _loading(threads: int, backend: str | None, quiet: bool) -> dict[str, Any]:
 
 
 def _load(source: str | None, **loading: Any) -> Model:
-    return library.load_model(source, **_loading(**loading))
+    return library.load_model(source, kind="bytes", **_loading(**loading))
 
 
 def _transfer(

@@ -14,7 +14,7 @@ from lmzip import container
 from lmzip.container import Header
 from lmzip.errors import CorruptError, TruncatedError
 from lmzip.library import model_for
-from lmzip.models.base import Model
+from lmzip.models.base import Predictor
 from lmzip.stream import LMZCompressor, LMZDecompressor, Progress, decode_block
 
 _READ_SIZE = 1 << 16
@@ -83,7 +83,7 @@ class _Reader(io.RawIOBase):
     """The decoded content of a file of frames; seeks by block where the file can seek."""
 
     def __init__(
-        self, file: IO[bytes], model: Model | None, loading: dict[str, Any], progress: Progress | None
+        self, file: IO[bytes], model: Predictor | None, loading: dict[str, Any], progress: Progress | None
     ) -> None:  # fmt: skip
         """loading: threads, backend and notify for load_model."""
         self._file, self._given, self._loading, self._progress = file, model, loading, progress
@@ -185,7 +185,7 @@ class LMZFile(io.BufferedIOBase):
 
     def __init__(
         self, file: str | bytes | os.PathLike[Any] | IO[bytes], mode: str = "r", *, level: int | None = None,
-        model: Model | None = None, method: str = "auto", coder: str = "range", verify: bool = True,
+        model: Predictor | None = None, method: str = "auto", coder: str = "range", verify: bool = True,
         kind: str = "auto", threads: int | None = None, backend: str | None = None,
         notify: Callable[[str], None] | None = None,
         content_size: int | None = None, progress: Progress | None = None,

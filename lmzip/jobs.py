@@ -51,7 +51,7 @@ class Request:
             raise MisuseError("--rm removes only what was verified; it does not go with --no-verify")
         if self.model is not None and not self.options.wants_model:
             raise MisuseError(f"-m does not go with -{self.options.level} --method {self.method}: no model is used")
-        if self.kind in ("image", "audio") and self.method != "auto":
+        if self.kind in ("image", "audio") and self.method not in ("auto", "lm"):
             raise MisuseError(f"--kind {self.kind} does not go with --method {self.method}, which codes bytes")
 
     @property
@@ -147,6 +147,8 @@ def compress_stream(source: Source, sink: Sink, request: Request) -> None:
     """Compress what is left of a source into one frame, a block at a time."""
     options = request.options
     model = None if request.model is None else library.load_model(request.model, **request.loading)
+    if model is not None and model.kind != "bytes" and options.method != "lm":
+        raise MisuseError(f"-m {request.model} is a model of the kind {model.kind}; it goes with --method lm")
     piece = source.read(PIECE)
     # Some files, those in /proc for instance, say that they are empty and are not.
     size = len(piece) if len(piece) < PIECE else source.size or None

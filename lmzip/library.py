@@ -7,13 +7,14 @@ import importlib.resources
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 from lmzip.container import ModelDefinition
 from lmzip.errors import ModelError
-from lmzip.models.base import Model
+from lmzip.models.base import Model, Predictor
 from lmzip.models.bundle import FILES
 from lmzip.models.profile import differences, is_portable
-from lmzip.options import BASE, DEFAULT_LEVEL, LEVELS, SMALL
+from lmzip.options import BASE, DEFAULT_LEVEL, LEVELS, PIXELS, SMALL, SOUND
 
 DEFAULT_MODEL = LEVELS[DEFAULT_LEVEL].model
 FLOAT = "float:"  # before the folder of a Hugging Face model that transformers is to evaluate
@@ -31,6 +32,8 @@ class Shipped:
 # files made with it are to be read.
 SHIPPED = {
     SMALL: Shipped("small", "ee5c5452d025f7d7614c5ccd233d7f4d8a839c628ab5d7533004bb72f743fba3"),
+    PIXELS: Shipped("pixels", "3bab04b794bcc7b70bad0d14b8740da1daf00c5d413261f72c20799ddf142138"),
+    SOUND: Shipped("sound", "4de8dfcc0abd6744b22b771ed16e990c34a4a9981ab79e8120a1660933ca76f4"),
     BASE: Shipped("base", "9c00755019eabad3c7a9feab9e80841476f8973fad812862ce2f7424f954aa47"),
 }
 
@@ -55,6 +58,7 @@ def announce(kernels: str, notify: Callable[[str], None] | None) -> None:
 def load_model(
     source: str | Path | None = None,
     *,
+    kind: str | None = None,
     threads: int | None = None,
     backend: str | None = None,
     notify: Callable[[str], None] | None = None,
@@ -63,10 +67,11 @@ def load_model(
 
     source: the id of a model that ships, the folder of another, or None for the default level's; `float:FOLDER` for a
     Hugging Face model as transformers evaluates it, by which files are only for the same machine and versions.
+    kind: what its symbols must be of, such as `bytes`; None: anything.
     threads: CPU threads it may use; None: all that the process may. backend: `cpu`, `torch` or
     `cuda`; None: the fastest that proves itself on the CPU. Neither ever changes a byte.
     notify: called with a message before something that takes long, such as compiling.
-    Raises ModelError where there is no such model or it cannot be read.
+    Raises ModelError where there is no such model, it is of another kind or cannot be read.
     """
     source = DEFAULT_MODEL if source is None else source
     shipped = SHIPPED.get(str(source))
@@ -82,7 +87,10 @@ def load_model(
                     "install lmzip again", str(source), shipped.sha256, model.sha256.hex(),
                 )  # fmt: skip
             _loaded[key] = model
-        return _loaded[key]
+        model = _loaded[key]
+    if kind not in (None, model.kind):
+        raise ModelError(f"{source}: a model of the kind {model.kind}, where one of {kind} is needed")
+    return model
 
 
 def _load(folder: Path, threads: int | None, backend: str | None, notify: Callable[[str], None] | None) -> Model:
@@ -90,9 +98,9 @@ def _load(folder: Path, threads: int | None, backend: str | None, notify: Callab
     if missing:
         raise ModelError(f"{folder}: no model there ({missing[0]} is missing). {_remedy(folder)}")
     try:
-        from lmzip.models.text import load_text_model  # numba takes its time to import
+        from lmzip.models.folder import load_folder  # numba takes its time to import
 
-        return load_text_model(folder, threads, backend, notify)
+        return cast(Model, load_folder(folder, threads, backend, notify))
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         raise ModelError(f"{folder}: the model cannot be read: {error}") from error
 
@@ -117,12 +125,12 @@ def _remedy(folder: Path) -> str:
 
 def model_for(
     definition: ModelDefinition,
-    given: Model | None,
+    given: Predictor | None,
     *,
     threads: int | None = None,
     backend: str | None = None,
     notify: Callable[[str], None] | None = None,
-) -> Model:
+) -> Predictor:
     """Return the model that a file was written with: the given one or one that ships.
 
     threads, backend, notify: for loading one that ships, see load_model.

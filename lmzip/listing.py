@@ -88,7 +88,7 @@ def _read_frame(file: IO[bytes], frame_offset: int, frame_start: int) -> ListedF
         elif record.is_data:
             method = container.DATA_TYPES[record.type]
             block = ListedBlock(offset, size, start, record.raw_size, method)
-            if record.type in container.LOCKSTEP_TYPES:
+            if record.type in (*container.LOCKSTEP_TYPES, container.SAMPLES):
                 needs_model = record.type in container.MODEL_TYPES and models
                 block = _with_plan(block, record.type, head[payload_start:], models[-1].id if needs_model else None)
             blocks.append(block)
@@ -108,6 +108,10 @@ def _read_frame(file: IO[bytes], frame_offset: int, frame_start: int) -> ListedF
 
 
 def _with_plan(block: ListedBlock, type_: int, payload: bytes, model: str | None) -> ListedBlock:
+    if type_ == container.SAMPLES:
+        number, windows, _ = container.parse_media_plan(type_, payload)
+        coder = {number: name for name, number in CODER_IDS.items()}.get(number, str(number))
+        return dataclasses.replace(block, model=model, windows=windows[0] if windows else None, coder=coder)
     plan, _ = container.parse_lockstep_payload(type_, payload, block.content_size)
     names = container.DATA_TYPES if type_ == container.RANK else {number: name for name, number in CODER_IDS.items()}
     coder = names.get(plan.coder, str(plan.coder))
@@ -135,8 +139,9 @@ def as_json(name: str, size: int, frames: list[ListedFrame]) -> dict[str, Any]:
         offset, size, content_size, level, block_size, sha256 (of the content), models, blocks.
     models: a list of id, sha256, profile. blocks: a list of
         offset, size (in the file), start, content_size (in the content of all frames),
-        method (`stored`, `zstd`, `lzma`, `model`, `ensemble`, `adaptive`, `rank`, `image`, `audio`), and, null where
-        a method has none: model (its id), symbols, windows, coder (`range`, `rans`; of `rank`: `zstd`, `lzma`).
+        method (`stored`, `zstd`, `lzma`, `model`, `ensemble`, `adaptive`, `rank`, `image`, `audio`, `samples`), and,
+        null where a method has none: model (its id), symbols, windows, coder (`range`, `rans`; of `rank`: `zstd`,
+        `lzma`).
     Where the file cannot be listed: file, error (a message), exit_code. Keys may be added, none will go.
     """
     content = sum(frame.content_size for frame in frames)

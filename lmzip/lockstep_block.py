@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from lmzip.coders import CODER_IDS, CODERS, FREQUENCY_TOTAL, CoderError, pack_ra
 from lmzip.container import LockstepPlan
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
 from lmzip.general import decode_general, encode_general
-from lmzip.models.base import Model
+from lmzip.models.base import Model, Predictor
 from lmzip.models.ensemble.numbers import HISTORY_LIMIT
 from lmzip.models.ensemble.parts import Parts
 from lmzip.models.ensemble.records import find_record
@@ -92,12 +92,15 @@ def encode_in_lockstep(
 
 
 def decode_in_lockstep(
-    type_: int, payload: bytes, raw_size: int, model: Model | None, what: str, progress: Progress
+    type_: int, payload: bytes, raw_size: int, predictor: Predictor | None, what: str, progress: Progress
 ) -> bytes:
     """Return the raw_size bytes of a block of a lockstep type; what: its name in errors.
 
     Raises CorruptError and UnsupportedError.
     """
+    model = None if type_ == container.ADAPTIVE else cast("Model", predictor)
+    if model is not None and model.kind != "bytes":
+        raise CorruptError(f"{what}: its model {model.id} is one of the kind {model.kind}")
     plan, start = container.parse_lockstep_payload(type_, payload, raw_size)
     if plan.coder not in (_RANK_PACKERS if type_ == container.RANK else CODERS):
         raise UnsupportedError(f"{what}: coder {plan.coder} is of a newer lmzip")

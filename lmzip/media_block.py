@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from lmzip import container, kinds
-from lmzip.coders import CODER_IDS, CODERS, CoderError
+from numpy.typing import NDArray
+
+from lmzip import container, kinds, lockstep
+from lmzip.coders import CODER_IDS, CODERS, CoderError, Encoder
 from lmzip.container import MediaHead
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
-from lmzip.kinds import Taken
+from lmzip.kinds import Shape, Taken
+from lmzip.models.base import Predictor, SampleModel
 from lmzip.options import Options, Progress
 
 TYPES = {"image": container.IMAGE, "audio": container.AUDIO}
@@ -32,35 +35,38 @@ class _ArrayModel(NamedTuple):
 
 
 def encode_media(
-    taken: Taken, raw_size: int, rest: tuple[int, bytes], options: Options, progress: Progress
+    taken: Taken, raw_size: int, rest: tuple[int, bytes], options: Options, network: SampleModel | None,
+    progress: Progress,
 ) -> bytes | None:  # fmt: skip
     """Return the payload of a block of pixels or samples; None where the model does not take such shapes.
 
-    raw_size: bytes of the piece. rest: taken.rest as a block, (record type, payload).
+    raw_size: bytes of the piece. rest: taken.rest as a block, (record type, payload). network: a model whose symbols
+    they are, None for the one that learns the array while it reads.
     """
-    model = _model(taken.kind)
     coder = CODER_IDS[options.coder]
     encoder = CODERS[coder][0]()
-    plan = model.choose_plan(taken, options.level)
-    try:
-        model.check_plan(plan, taken.samples.shape, taken.depth)
-    except ValueError:
-        return None
-    model.encode(taken.samples, taken.depth, plan, encoder, _in_bytes(progress, taken.samples.shape, raw_size))
+    if network is not None:
+        plan: tuple[int, ...] = _encode_symbols(taken, raw_size, options, network, encoder, progress)
+    else:
+        model = _model(taken.kind)
+        plan = model.choose_plan(taken, options.level)
+        try:
+            model.check_plan(plan, taken.samples.shape, taken.depth)
+        except ValueError:
+            return None
+        model.encode(taken.samples, taken.depth, plan, encoder, _in_bytes(progress, taken.samples.shape, raw_size))
     head = MediaHead(coder, tuple(plan), len(taken.rest), *rest)
     return container.create_media_payload(head) + encoder.finish()
 
 
 def decode_media(
     type_: int, payload: bytes, raw_size: int, what: str, decode_rest: Callable[[int, bytes, int], bytes],
-    progress: Progress,
+    network: Predictor | None, progress: Progress,
 ) -> bytes:  # fmt: skip
     """Return the piece of a file. decode_rest: gives the content of a block by its type, payload and size.
 
-    Raises CorruptError and UnsupportedError; what: the block's name in them.
+    network: the model of a block of SAMPLES. Raises CorruptError and UnsupportedError; what: the block's name in them.
     """
-    from lmzip.coders.bits import finish_bits, open_bits  # numba takes its time
-
     head, start = container.parse_media_payload(type_, payload, raw_size)
     if head.coder not in CODERS:
         raise UnsupportedError(f"{what}: coder {head.coder} is of a newer lmzip")
@@ -68,19 +74,66 @@ def decode_media(
     try:
         found = kinds.shape_of(rest)
         count = math.prod(found.shape)
-        if TYPES[found.kind] != type_ or count * found.depth > _MOST_BITS * raw_size:
+        if type_ not in (TYPES[found.kind], container.SAMPLES) or count * found.depth > _MOST_BITS * raw_size:
             raise ValueError(f"{raw_size:,} bytes cannot be {found.kind} of the shape {found.shape}")
-        model = _model(found.kind)
-        if len(head.plan) != len(model.plan._fields):
-            raise ValueError(f"a plan of {len(head.plan)} fields")
-        plan = model.plan(*head.plan)
-        model.check_plan(plan, found.shape, found.depth)
-        reader = open_bits(head.coder, payload[start:])
-        samples = model.decode(found.shape, found.depth, plan, reader, _in_bytes(progress, found.shape, raw_size))
-        finish_bits(reader)
+        if type_ == container.SAMPLES:
+            samples = _decode_symbols(found, head, payload[start:], raw_size, network, progress)
+        else:
+            samples = _decode_array(found, head, payload[start:], raw_size, progress)
         return kinds.put_together(found.kind, samples, found.depth, rest)
     except (CoderError, ValueError) as error:
         raise CorruptError(f"{what}: {error}") from error
+
+
+def _decode_array(found: Shape, head: MediaHead, code: bytes, raw_size: int, progress: Progress) -> NDArray[Any]:
+    """Return the array of a block of IMAGE or AUDIO; ValueError and CoderError where there is none."""
+    from lmzip.coders.bits import finish_bits, open_bits  # numba takes its time
+
+    model = _model(found.kind)
+    if len(head.plan) != len(model.plan._fields):
+        raise ValueError(f"a plan of {len(head.plan)} fields")
+    plan = model.plan(*head.plan)
+    model.check_plan(plan, found.shape, found.depth)
+    reader = open_bits(head.coder, code)
+    report = _in_bytes(progress, found.shape, raw_size)
+    samples: NDArray[Any] = model.decode(found.shape, found.depth, plan, reader, report)
+    finish_bits(reader)
+    return samples
+
+
+def _encode_symbols(
+    taken: Taken, raw_size: int, options: Options, network: SampleModel, encoder: Encoder, progress: Progress
+) -> tuple[int, ...]:
+    """Code the samples as symbols of a network; return the plan. Twin: _decode_symbols."""
+    symbols = network.spell(taken.samples, taken.depth)
+    windows = min(options.plan.windows(len(symbols)), len(symbols), network.most_windows)
+    stride = lockstep.stride_of(windows, network.alphabet)
+
+    def watch(done: int, size: int) -> None:
+        progress(done * raw_size / len(symbols))
+
+    session = network.begin(windows, True, stride)
+    lockstep.encode_symbols(session, symbols, windows, encoder, watch, stride)
+    return (windows,)
+
+
+def _decode_symbols(
+    found: Shape, head: MediaHead, code: bytes, raw_size: int, network: Predictor | None, progress: Progress
+) -> NDArray[Any]:
+    """Decode what _encode_symbols coded; ValueError and CoderError where that cannot be."""
+    if network is None or network.kind != found.kind:
+        raise ValueError(f"its model {network and network.id} is not one of {found.kind}")
+    model = cast(SampleModel, network)
+    count = model.count_symbols(found.shape, found.depth)
+    if len(head.plan) != 1 or not 1 <= head.plan[0] <= min(count, container.MAX_WINDOWS):
+        raise ValueError(f"a plan of {head.plan}")
+    decoder = CODERS[head.coder][1](code)
+    session = model.begin(head.plan[0], True)
+    symbols = lockstep.decode_symbols(
+        session, decoder, count, head.plan[0], lambda done: progress(done * raw_size / count)
+    )
+    decoder.finish()
+    return model.read(symbols, found.shape, found.depth)
 
 
 def _model(kind: str) -> _ArrayModel:

@@ -37,22 +37,23 @@ def folder_of(source: str) -> Path:
 
 
 def describe_folder(source: str) -> dict[str, Any]:
-    """Return id, folder, size in bytes and sha256 of a model; raises ModelError where it cannot be read."""
+    """Return id, kind of data, folder, size in bytes and sha256 of a model; ModelError where it cannot be read."""
     folder = folder_of(source)
     try:
         model_id = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id"]
+        kind = bundle.kind_of((folder / "tokenizer.json").read_text(encoding="utf-8"))
         size, sha256 = bundle.size(folder), bundle.fingerprint(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"no model that can be read: {error}") from error
-    return {"id": model_id, "folder": str(folder), "size": size, "sha256": sha256.hex()}
+    return {"id": model_id, "kind": kind, "folder": str(folder), "size": size, "sha256": sha256.hex()}
 
 
 def describe_model(source: str) -> dict[str, Any]:
     """Return what `lmzip models info --json` prints; the model is not loaded, so that this works where it cannot be.
 
-    id, folder, size, sha256, profile, network (as in config.json), parameters (weights in matrices),
-    backend (the one that is used, null where none is exact), backends and products (name: whether
-    it is exact here), threads, python, machine, versions. Keys may be added, none will go.
+    id, kind (`bytes`, `image`, `audio`), folder, size, sha256, profile, network (as in config.json), parameters
+    (weights in matrices), backend (the one that is used, null where none is exact), backends and products (name:
+    whether it is exact here), threads, python, machine, versions. Keys may be added, none will go.
     """
     from lmzip.models.exact.config import NetworkConfig
     from lmzip.models.exact.products import PRODUCTS, is_exact
@@ -126,8 +127,10 @@ def list_models(as_json: bool) -> int:
     if as_json:
         click.echo(json.dumps(found))
     else:
-        rows = [[m["id"], size_text(m["size"]), m["sha256"], "default" if m["default"] else ""] for m in found]
-        click.echo(table([["id", "size", "sha256", ""], *rows]))
+        rows = [
+            [m["id"], m["kind"], size_text(m["size"]), m["sha256"], "default" if m["default"] else ""] for m in found
+        ]
+        click.echo(table([["id", "kind", "size", "sha256", ""], *rows]))
     return Exit.FINE if len(found) == len(library.SHIPPED) else Exit.MODEL
 
 

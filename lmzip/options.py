@@ -12,8 +12,9 @@ from lmzip.models.ensemble.parts import ALL, LEAN, Parts
 Progress = Callable[[float], None]
 
 SMALL, BASE = "text-9", "text-8"  # ids of the models that ship
+PIXELS, SOUND = "pixels-1", "sound-1"  # whose symbols are pixels and samples
 
-METHODS = ("auto", "ensemble", "adaptive", "model", "rank", "general")
+METHODS = ("auto", "ensemble", "adaptive", "model", "rank", "general", "lm")
 KINDS = ("auto", "bytes", "image", "audio")
 
 
@@ -57,10 +58,11 @@ class Options:
 
     method: `ensemble`, `adaptive` (the ensemble without a network), `model` (the network alone),
     `rank` (ranks of the network's predictions, packed by lzma or zstd), `general` (lzma and zstd
-    alone), or `auto`: as the level says, but without the network where it does not know such data.
+    alone), `lm` (the network alone whatever the data is: of text tokens, of pixels or of samples, as LMCompress does),
+    or `auto`: as the level says, but without the network where it does not know such data.
     verify: decode every block again before it is given out.
-    kind: `auto`: a file of pixels or samples is taken apart where that is smaller, with method `auto`; `bytes`:
-    none is; `image`, `audio`: only such files are taken, LMZError for others.
+    kind: `auto`: a file of pixels or samples is taken apart where that is smaller, with the methods `auto` and `lm`;
+    `bytes`: none is; `image`, `audio`: only such files are taken, LMZError for others.
     """
 
     level: int = DEFAULT_LEVEL
@@ -78,7 +80,7 @@ class Options:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
-        if self.kind in ("image", "audio") and self.method != "auto":
+        if self.kind in ("image", "audio") and not self.takes_apart:
             raise ValueError(f"method {self.method!r} codes bytes; it does not go with kind {self.kind!r}")
 
     @property
@@ -89,9 +91,13 @@ class Options:
     @property
     def wants_model(self) -> bool:
         """Whether a model may be used."""
-        return (self.plan.method if self.method == "auto" else self.method) in ("ensemble", "model", "rank")
+        return (self.plan.method if self.method == "auto" else self.method) in ("ensemble", "model", "rank", "lm")
 
     @property
     def takes_apart(self) -> bool:
         """Whether files of pixels or samples are taken apart."""
-        return self.kind != "bytes" and self.method == "auto"
+        return self.kind != "bytes" and self.method in ("auto", "lm")
+
+    def model_for(self, kind: str) -> str:
+        """Return the id of the model to take for `bytes`, and with method `lm` for `image` and `audio`."""
+        return {"bytes": self.plan.model, "image": PIXELS, "audio": SOUND}[kind]

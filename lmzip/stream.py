@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from lmzip import container, library
 from lmzip.codec import decode_payload, encode_block, encode_media_block
@@ -13,7 +13,7 @@ from lmzip.container import Header, Index, ModelDefinition, RecordHeader
 from lmzip.errors import CorruptError, LimitError, LMZError, TruncatedError
 from lmzip.kinds import Layout, Taken, sniff
 from lmzip.library import model_for
-from lmzip.models.base import Model
+from lmzip.models.base import Model, Predictor, SampleModel
 from lmzip.options import Options
 
 Buffer = bytes | bytearray | memoryview
@@ -34,12 +34,12 @@ class LMZCompressor:
     """
 
     def __init__(
-        self, level: int = 6, *, model: Model | None = None, method: str = "auto", coder: str = "range",
+        self, level: int = 6, *, model: Predictor | None = None, method: str = "auto", coder: str = "range",
         verify: bool = True, kind: str = "auto", threads: int | None = None, backend: str | None = None,
         notify: Callable[[str], None] | None = None, content_size: int | None = None,
         progress: Progress | None = None,
     ) -> None:  # fmt: skip
-        """level: 1 (fast) to 9 (small). model: None for the default one.
+        """level: 1 (fast) to 9 (small). model: None for the default one; with method `lm` one for its kind of data.
 
         method: what to try, see Options; at `auto`, levels 1 to 3 need no model.
         coder: `range` or `rans`. verify: decode every block again before it is given out.
@@ -48,7 +48,9 @@ class LMZCompressor:
         content_size: size of the whole input where it is known; recorded, and checked at `flush`.
         """
         self._options = Options(level, coder, verify, method, kind)
-        self._model = model
+        if model is not None and model.kind != "bytes" and method != "lm":
+            raise ValueError(f"the model {model.id} is of the kind {model.kind}; it goes with method 'lm'")
+        self._models: dict[str, Predictor] = {} if model is None else {model.kind: model}
         self._loading: dict[str, Any] = {"threads": threads, "backend": backend, "notify": notify}
         self._content_size, self._progress = content_size, progress
         self._pending = bytearray()
@@ -56,7 +58,8 @@ class LMZCompressor:
         self._layout: Layout | None = None
         self._records: list[tuple[int, int]] = []
         self._sha256 = hashlib.sha256()
-        self._defined = self._finished = False
+        self._defined = b""  # sha256 of the model that holds for the next block
+        self._finished = False
         self._header_size = 0  # until it was given out
         self.done = 0
 
@@ -130,30 +133,38 @@ class LMZCompressor:
     def _block(self, data: bytes, taken: Taken | None) -> bytes:
         done, report = self.done, self._progress
         tick = None if report is None else lambda amount: report(done + int(amount))
-        coded = None
+        coded: tuple[int, bytes] | None = None
+        model: Predictor | None = None
         if taken is not None:
             assert self._layout is not None
-            library.announce(taken.kind, self._loading["notify"])
-            coded = encode_media_block(data, taken, self._layout.whole, self._options, tick)
+            if self._options.method == "lm":
+                model = self._model_for(taken.kind)
+            else:
+                library.announce(taken.kind, self._loading["notify"])
+            coded = encode_media_block(data, taken, self._layout.whole, self._options, cast(SampleModel, model), tick)
         if coded is None:
-            if self._options.wants_model and self._model is None:
-                self._model = library.load_model(self._options.plan.model, **self._loading)
-            model = self._model if self._options.wants_model else None
+            model = self._model_for("bytes") if self._options.wants_model else None
             if model is None and self._options.method != "general":
                 library.announce("ensemble", self._loading["notify"])
-            coded = encode_block(data, model, done == 0, self._options, tick)
+            coded = encode_block(data, cast(Model, model), done == 0, self._options, tick)
         type_, payload = coded
         out = b""
-        if type_ in container.MODEL_TYPES and not self._defined and self._model is not None:
-            definition = ModelDefinition(self._model.id, self._model.sha256, self._model.profile)
+        if type_ in container.MODEL_TYPES and model is not None and model.sha256 != self._defined:
+            definition = ModelDefinition(model.id, model.sha256, model.profile)
             out = self._record(container.MODEL_DEFINITION, container.create_model_definition(definition))
-            self._defined = True
+            self._defined = model.sha256
         out += self._record(type_, payload, data)
         self._sha256.update(data)
         self.done += len(data)
         if report is not None:
             report(self.done)
         return out
+
+    def _model_for(self, kind: str) -> Predictor:
+        """Return the model for blocks of a kind, loaded when the first one comes."""
+        if kind not in self._models:
+            self._models[kind] = library.load_model(self._options.model_for(kind), **self._loading)
+        return self._models[kind]
 
     def _record(self, type_: int, payload: bytes, raw: bytes | None = None) -> bytes:
         record = container.create_record(type_, payload, raw)
@@ -170,7 +181,7 @@ class LMZDecompressor:
     """
 
     def __init__(
-        self, *, model: Model | None = None, threads: int | None = None, backend: str | None = None,
+        self, *, model: Predictor | None = None, threads: int | None = None, backend: str | None = None,
         notify: Callable[[str], None] | None = None, max_output: int | None = None, progress: Progress | None = None,
     ) -> None:  # fmt: skip
         """model: the one the frame was written with; None: found among those that ship.
@@ -184,7 +195,7 @@ class LMZDecompressor:
         self._ready = bytearray()
         self._header: Header | None = None
         self._index: Index | None = None
-        self._model: Model | None = None
+        self._model: Predictor | None = None
         self._records: list[tuple[int, int]] = []
         self._sha256 = hashlib.sha256()
         self._done = 0
@@ -276,7 +287,7 @@ class LMZDecompressor:
 
 
 def decode_block(
-    header: RecordHeader, payload: bytes, model: Model | None, place: str, progress: Callable[[float], None] | None
+    header: RecordHeader, payload: bytes, model: Predictor | None, place: str, progress: Callable[[float], None] | None
 ) -> bytes:
     """Decode a block and compare its checksum; errors name the place."""
     try:

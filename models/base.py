@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,23 +29,40 @@ class Session(Protocol):
         """
 
 
-class Model(Protocol):
-    """A trained model with its alphabet; serves any number of blocks.
+class Predictor(Protocol):
+    """A trained model and its symbols, whatever they are of; serves any number of blocks.
 
     Attributes:
         id: name that files record.
         sha256: hash of everything that decides the probabilities.
         profile: name of the arithmetic, such as `exact-1`.
+        kind: what the symbols are of: `bytes`, `image` or `audio`.
         alphabet: symbols are 0 .. alphabet - 1.
         most_windows: the most that a writer should ask for: more would take much memory.
-        prior: what the ensemble begins with, None for nothing.
     """
 
     id: str
     sha256: bytes
     profile: str
+    kind: str
     alphabet: int
     most_windows: int
+
+    def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> Session:
+        """Start a block; prefill will be asked for up to `steps` symbols at a time.
+
+        file_start: the first window begins where the file begins. beside: threads that the caller keeps
+        busy while the session works.
+        """
+
+
+class Model(Predictor, Protocol):
+    """A model of bytes.
+
+    Attributes:
+        prior: what the ensemble begins with, None for nothing.
+    """
+
     prior: Prior | None
 
     @property
@@ -58,9 +75,15 @@ class Model(Protocol):
     def decode(self, symbols: NDArray[np.int32], size: int) -> bytes:
         """Join symbols to the data they were cut from; ValueError unless that is `size` bytes long."""
 
-    def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> Session:
-        """Start a block; prefill will be asked for up to `steps` symbols at a time.
 
-        file_start: the first window begins where the file begins. beside: threads that the caller keeps
-        busy while the session works.
-        """
+class SampleModel(Predictor, Protocol):
+    """A model of pixels or samples: it spells arrays as `lmzip.kinds.Taken` has them."""
+
+    def count_symbols(self, shape: tuple[int, ...], depth: int) -> int:
+        """Return how many symbols spell an array."""
+
+    def spell(self, samples: NDArray[Any], depth: int) -> NDArray[np.int32]:
+        """Return the symbols of an array."""
+
+    def read(self, symbols: NDArray[np.int32], shape: tuple[int, ...], depth: int) -> NDArray[Any]:
+        """Return the array that was spelled; ValueError for symbols that spell none."""

@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 FILES = ("config.json", "tokenizer.json", "weights.safetensors")
 PRIOR = "prior.safetensors"  # what the model's ensemble begins with; a model may lack it
+
+SAMPLE_KINDS = ("image", "audio")  # of models whose symbols are no pieces of bytes, see samples.py
+
+
+def create_alphabet(kind: str) -> str:
+    """Return what stands in the tokenizer.json of a model of pixels or samples."""
+    return json.dumps({"lmzip": "samples", "kind": kind}) + "\n"
+
+
+def kind_of(tokenizer: str) -> str:
+    """Return what a tokenizer.json says that symbols are of: `bytes`, `image` or `audio`."""
+    return next((kind for kind in SAMPLE_KINDS if tokenizer == create_alphabet(kind)), "bytes")
 
 
 def paths(folder: str | Path) -> list[Path]:

@@ -14,6 +14,8 @@ from lmzip.models.tokenizer import Tokenizer
 class Tokenized:
     """The half of a `lmzip.models.base.Model` that is not the network."""
 
+    kind = "bytes"
+
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer, self.alphabet = tokenizer, len(tokenizer)
         self._token_sizes = np.array([len(token) for token in tokenizer.vocabulary], np.int64)

@@ -38,6 +38,7 @@ class MockModel:
     """Bytes as symbols, and a table of frequencies after each byte."""
 
     profile = "mock"
+    kind = "bytes"
     alphabet = 256
     most_windows = 1024
     prior: Prior | None = None

@@ -16,7 +16,16 @@ import lmzip
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.tokenizer import Tokenizer
 from lmzip.models.training import export, pack, train
-from lmzip.models.training.train import Layer, Network, Tokens, Trainer, grown_heads, grown_layers, windowed_attention
+from lmzip.models.training.train import (
+    Layer,
+    Network,
+    Tokens,
+    Trainer,
+    grown_heads,
+    grown_layers,
+    symbol_sizes,
+    windowed_attention,
+)
 
 # Of torch, about bfloat16 beside float32 gains, which is what autocast means.
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")
@@ -76,8 +85,8 @@ def begun(made: Path, out: Path, layers: int) -> Network:
     description = json.loads((made / "model" / "config.json").read_text())["network"]
     config = NetworkConfig.from_dict({**description, "num_hidden_layers": layers})
     tokens = Tokens(made / "tokens", config, 0)
-    vocabulary = Tokenizer.from_file(made / "tokens" / "tokenizer.json").vocabulary
-    trainer = Trainer(Network(config), tokens, vocabulary, out, "cpu", "muon", 1.0)
+    sizes = symbol_sizes(made / "tokens" / "tokenizer.json")
+    trainer = Trainer(Network(config), tokens, sizes, out, "cpu", "muon", 1.0)
     trainer.begin_from(made / "model")
     return trainer.network
 

@@ -35,6 +35,8 @@ from lmzip.models.exact.torch_rows import (
 )
 from lmzip.models.exact.weights import Weights
 
+Rope = tuple[Tensor, Tensor]  # cos and sin, (steps, head_dim / 2)
+
 
 @dataclasses.dataclass
 class TorchState:
@@ -133,12 +135,13 @@ class TorchEngine:
             now = torch.arange(start, state.position, device=self.device)
             x = x + embed(now, self._tables["positions"], self._scales["positions"])
         run = self._run_recurrent if c.is_recurrent else self._run_transformer
-        rope = [self._put(part) for part in rope_of(c, start, state.position)]
+        cos, sin = rope_of(c, start, state.position)
+        rope = self._put(cos), self._put(sin)
         for i, memory in enumerate(state.layers):
             x = run(f"layers.{i}.", x, memory, start, rope)
         return x
 
-    def _run_transformer(self, layer: str, x: Tensor, cache: Cache, start: int, rope: list[Tensor]) -> Tensor:
+    def _run_transformer(self, layer: str, x: Tensor, cache: Cache, start: int, rope: Rope) -> Tensor:
         """Return the residual x (batch, steps, hidden) of the positions from `start` on behind a layer."""
         c, gains, eps = self.config, self._gains, self.config.rms_norm_eps
         f = self._multiply(layer + "qkv", *self._normalised(layer + "attention_norm", x, layer + "qkv"))
@@ -152,7 +155,7 @@ class TorchEngine:
         inner = activate(f, c.hidden_act == "gelu_tanh", c.gated, self._most.get(layer + "down", QUANT))
         return x + self._multiply(layer + "down", *inner)
 
-    def _run_recurrent(self, layer: str, x: Tensor, state: Recurrence, start: int, rope: list[Tensor]) -> Tensor:
+    def _run_recurrent(self, layer: str, x: Tensor, state: Recurrence, start: int, rope: Rope) -> Tensor:
         """Do the same for a layer of RWKV-4."""
         h = self._layer_norm(layer + "attention_norm", x)
         before, state.time = shift(h, state.time), h[:, -1]

@@ -1,7 +1,8 @@
 """Make a model folder from a trained network: `python -m lmzip.models.training.export RUN TOKENS OUT ID`.
 
-RUN is the folder of `train`, TOKENS that of `pack`. OUT gets config.json, tokenizer.json and
-weights.safetensors; the loss against the float parent is printed for the texts given with --text.
+RUN is the folder of `train`, TOKENS that of `pack` or `samples`. OUT gets config.json, tokenizer.json and
+weights.safetensors; the loss against the float parent is printed for the texts given with --text, of a model of pixels
+or samples for the end of TOKENS, which it was not trained on.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ import click
 import numpy as np
 import torch
 
+from lmzip.models.base import Predictor
 from lmzip.models.exact import arithmetic
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import Weights
-from lmzip.models.text import TextModel, load_text_model
-from lmzip.models.training.train import Network
+from lmzip.models.folder import load_folder
+from lmzip.models.text import TextModel
+from lmzip.models.training.train import VALIDATION_SHARE, Network, symbol_sizes
 
 LENGTH = 512  # tokens of a window in the comparison
+COMPARED = 256  # windows of a model of pixels or samples, about
 
 
 def load_network(path: Path) -> Network:
@@ -32,15 +36,14 @@ def load_network(path: Path) -> Network:
     return network.eval()
 
 
-def windows_of(model: TextModel, text: bytes) -> np.ndarray:
-    """Cut a text into (windows, LENGTH) symbols; what does not fill a window is left out."""
-    symbols = model.encode(text)
+def windows_of(symbols: np.ndarray) -> np.ndarray:
+    """Cut symbols into (windows, LENGTH); what does not fill a window is left out."""
     if len(symbols) < LENGTH:
         raise click.ClickException(f"a text has {len(symbols)} symbols; {LENGTH} are needed for a comparison")
-    return symbols[: len(symbols) // LENGTH * LENGTH].reshape(-1, LENGTH)
+    return symbols[: len(symbols) // LENGTH * LENGTH].reshape(-1, LENGTH).astype(np.int32)
 
 
-def exact_bits(model: TextModel, symbols: np.ndarray) -> float:
+def exact_bits(model: Predictor, symbols: np.ndarray) -> float:
     """Return the exact model's code length of windows of symbols, in bits."""
     bits = 0.0
     for rows in np.array_split(symbols, math.ceil(len(symbols) / 4)):
@@ -75,14 +78,20 @@ def main(run: Path, tokens: Path, out: Path, model_id: str, texts: tuple[Path, .
     shutil.copyfile(tokens / "tokenizer.json", out / "tokenizer.json")
     description = {"id": model_id, "profile": arithmetic.PROFILE, "network": json.loads(network.config.to_json())}
     (out / "config.json").write_text(json.dumps(description, indent=1) + "\n")
-    model = load_text_model(out)
+    model = load_folder(out)
     click.echo(f"{model_id} sha256 {model.sha256.hex()}")
-    for path in texts:
-        data = path.read_bytes()
-        symbols = windows_of(model, data)
-        size = len(model.tokenizer.decode(symbols.reshape(-1)))
-        exact, parent = exact_bits(model, symbols) / size, float_bits(network, symbols) / size
-        click.echo(f"{path.name}: float {parent:.4f}, exact {exact:.4f} bits/byte, {exact / parent - 1:+.2%}")
+    if isinstance(model, TextModel):
+        compared = {path.name: windows_of(model.encode(path.read_bytes())) for path in texts}
+    else:
+        symbols = np.load(tokens / f"{model.kind}-000.npy", mmap_mode="r")
+        held_back = symbols[int(len(symbols) * (1 - VALIDATION_SHARE)) :]
+        windows = windows_of(held_back[held_back < model.alphabet])
+        compared = {"held back": windows[:: max(1, len(windows) // COMPARED)]}
+    sizes = np.array(symbol_sizes(out / "tokenizer.json"))
+    for name, windows in compared.items():
+        size = sizes[windows].sum()
+        exact, parent = exact_bits(model, windows) / size, float_bits(network, windows) / size
+        click.echo(f"{name}: float {parent:.4f}, exact {exact:.4f} bits/byte, {exact / parent - 1:+.2%}")
 
 
 if __name__ == "__main__":

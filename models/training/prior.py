@@ -19,7 +19,8 @@ from lmzip import lockstep
 from lmzip.models.bundle import PRIOR, fingerprint
 from lmzip.models.ensemble.ensemble import Ensemble
 from lmzip.models.ensemble.prior import make_prior
-from lmzip.models.text import TextModel, load_text_model
+from lmzip.models.folder import load_folder
+from lmzip.models.text import TextModel
 from lmzip.models.training.pack import WEIGHTS
 
 LEARNT = ("weights", "final_weights", "match_maps", "state_maps", "network_maps", "adaptive_maps")
@@ -70,7 +71,9 @@ def learn(model: TextModel, data: bytes, tables: dict[str, np.ndarray]) -> float
 def main(folder: Path, corpora: Path, count: int, size: int, seed: int) -> None:
     """Learn from documents of CORPORA what the ensemble of MODEL begins with."""
     (folder / PRIOR).unlink(missing_ok=True)
-    model = load_text_model(folder)
+    model = load_folder(folder)
+    if not isinstance(model, TextModel):
+        raise click.ClickException(f"{folder}: a model of {model.kind}; only text models have an ensemble")
     begun = Ensemble(model.tree, WINDOWS, size, 0, True).tables
     tables: dict[str, np.ndarray] = {}
     last: deque[np.ndarray] = deque(maxlen=max(1, count // 4))

@@ -1,9 +1,9 @@
 """Train a text model: `python -m lmzip.models.training.train TOKENS OUT --minutes M`.
 
-TOKENS is what `pack` wrote. The float parent of the exact network (`lmzip.models.exact`) is
-trained with Muon for the matrices and AdamW for the rest, in bfloat16 where the chip has it. In
-the last part of the run every matrix product sees weights rounded to 7 bits and activations to
-8, exactly as the exact network rounds them, with straight-through gradients.
+TOKENS is what `pack` wrote, or `samples` for a model of pixels or samples. The float parent of the exact network
+(`lmzip.models.exact`) is trained with Muon for the matrices and AdamW for the rest, in bfloat16 where the chip has it.
+In the last part of the run every matrix product sees weights rounded to 7 bits and activations to 8, exactly as the
+exact network rounds them, with straight-through gradients.
 
 The run can be stopped at any moment: the same command goes on from OUT/checkpoint.pt. The budget is time, or with
 --steps a number of steps, which makes runs on a busy machine comparable; earlier runs count.
@@ -24,9 +24,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from lmzip.models.bundle import SAMPLE_KINDS, kind_of
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.ngrams import BEFORE, rows_of
 from lmzip.models.exact.weights import Weights
+from lmzip.models.samples import ALPHABET
 from lmzip.models.tokenizer import Tokenizer
 from lmzip.models.training.pack import WEIGHTS
 
@@ -35,6 +37,7 @@ CHUNK = 64  # queries of windowed_attention
 WARM_UP, DECAY_FROM = 0.02, 0.35  # shares of the budget
 DOCUMENT_START_SHARE = 0.05  # crops that begin where a document begins
 VALIDATION_SHARE = 0.005  # the end of every piece, never trained on
+SHARES = {**WEIGHTS, **dict.fromkeys(SAMPLE_KINDS, 1.0)}  # of the crops
 
 
 def rounded(x: Tensor, largest: int) -> Tensor:
@@ -168,6 +171,13 @@ class Network(nn.Module):
         return F.cross_entropy(logits, targets)
 
 
+def symbol_sizes(path: Path) -> list[int]:
+    """Return how many bytes each symbol of an alphabet stands for."""
+    if kind_of(path.read_text(encoding="utf-8")) != "bytes":
+        return [1] * ALPHABET
+    return [len(token) for token in Tokenizer.from_file(path).vocabulary]
+
+
 class Tokens:
     """Random crops of the packed tokens, every domain with its weight."""
 
@@ -175,12 +185,12 @@ class Tokens:
         self.config = config
         self.rng = np.random.default_rng(seed)
         self.pieces: dict[str, list[np.ndarray]] = {}
-        for domain in WEIGHTS:
+        for domain in SHARES:
             paths = sorted(folder.glob(f"{domain}-*.npy"))
             if paths:
                 self.pieces[domain] = [np.load(path, mmap_mode="r") for path in paths]
         if not self.pieces:
-            raise click.ClickException(f"{folder}: no packed tokens; run lmzip.models.training.pack first")
+            raise click.ClickException(f"{folder}: no packed tokens; run lmzip.models.training.pack (or samples) first")
         self.trained = {d: [int(len(p) * (1 - VALIDATION_SHARE)) for p in ps] for d, ps in self.pieces.items()}
         self.starts = {
             d: [np.flatnonzero(p[:n] == config.file_start) for p, n in zip(ps, self.trained[d], strict=True)]
@@ -190,7 +200,7 @@ class Tokens:
     def batch(self, crops: int, length: int) -> tuple[Tensor, Tensor]:
         """Return inputs and targets (crops, length) as int64."""
         domains = list(self.pieces)
-        weights = np.array([WEIGHTS[d] for d in domains])
+        weights = np.array([SHARES[d] for d in domains])
         rows = []
         for domain in self.rng.choice(domains, crops, p=weights / weights.sum()):
             sizes = np.array(self.trained[domain])
@@ -252,12 +262,11 @@ class Trainer:
     """One resumable run."""
 
     def __init__(
-        self, network: Network, tokens: Tokens, vocabulary: list[bytes], out: Path, device: str, optimizer: str,
-        rate: float,
-    ) -> None:  # fmt: skip
+        self, network: Network, tokens: Tokens, sizes: list[int], out: Path, device: str, optimizer: str, rate: float
+    ) -> None:
+        """sizes: bytes of each symbol."""
         self.network, self.tokens, self.out, self.device = network.to(device), tokens, out, device
-        sizes = [len(token) for token in vocabulary] + [0, 0]
-        self.token_bytes = torch.tensor(sizes, device=device)
+        self.token_bytes = torch.tensor([*sizes, 0, 0], device=device)
         matrices = [p for m in network.modules() if isinstance(m, Matrix) for p in m.parameters()]
         others = [p for p in network.parameters() if not any(p is m for m in matrices)]
         self.optimizers: list[torch.optim.Optimizer] = [
@@ -418,15 +427,15 @@ def main(
         torch.set_num_threads(threads)
     torch.manual_seed(seed)
     out.mkdir(parents=True, exist_ok=True)
-    tokenizer = Tokenizer.from_file(tokens / "tokenizer.json")
+    sizes = symbol_sizes(tokens / "tokenizer.json")
     config = NetworkConfig(
-        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=hidden * 3, num_hidden_layers=layers,
+        vocab_size=len(sizes), hidden_size=hidden, intermediate_size=hidden * 3, num_hidden_layers=layers,
         num_attention_heads=hidden // 64, num_key_value_heads=kv_heads, head_dim=64, sliding_window=window,
         qk_norm=True, tie_word_embeddings=tied, ngram_rows=ngrams,
     )  # fmt: skip
     network = Network(config)
     click.echo(f"{sum(p.numel() for p in network.parameters()):,} weights on {device}")
-    trainer = Trainer(network, Tokens(tokens, config, seed), tokenizer.vocabulary, out, device, optimizer, rate)
+    trainer = Trainer(network, Tokens(tokens, config, seed), sizes, out, device, optimizer, rate)
     if init is not None:
         trainer.begin_from(init)
     trainer.restore()

@@ -64,6 +64,12 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
         "good-image-optimal": ("a PNG file by zopfli", lmzip.compress(zopfli), zopfli),
         "good-image-rows": ("a PPM file, rANS", lmzip.compress(ppm(), 9, coder="rans"), ppm()),
         "good-audio-flac": ("a FLAC file", lmzip.compress(flac), flac),
+        "good-samples-image": ("a PPM file, pixels as symbols", lmzip.compress(ppm(60), method="lm"), ppm(60)),
+        "good-samples-audio": (
+            "a WAV file, samples as symbols, three windows, rANS",
+            lmzip.compress(wav(), 4, method="lm", coder="rans"),
+            wav(),
+        ),
         "good-audio": ("a WAV file", lmzip.compress(wav()), wav()),
         "good-frames": ("three frames, the second one empty", packed + lmzip.compress(b"") + packed, prose + prose),
         "good-skippable": ("a record of an unknown type above 0x40 before the block", with_skippable, noise),
