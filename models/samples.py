@@ -48,29 +48,36 @@ class SampleModel(NetworkModel):
 
 def symbols_of(kind: str, samples: NDArray[Any], depth: int) -> NDArray[np.int32]:
     """Return the symbols of an array."""
-    planes = samples.reshape(_planes(samples.shape)).astype(np.int64)
+    planes = samples.reshape(_planes(samples.shape)).astype(_integers_for(depth))
     low = -(1 << depth - 1) if kind == "audio" else 0
-    left = differences(planes, depth, low, kind == "audio") + _centre(depth)
-    places = 8 * np.arange(_bytes_of(depth))[::-1]
-    spelled = (left[..., None] >> places & 255) + 256 * _tags(kind, left.shape[-1], len(places))
-    return np.concatenate([strip.ravel() for strip in _strips(kind, spelled)]).astype(np.int32)
+    left = differences(planes, depth, low, kind == "audio")
+    left += _centre(depth)
+    places = 8 * np.arange(_bytes_of(depth), dtype=left.dtype)[::-1]
+    spelled = left[..., None] >> places
+    spelled &= 255
+    spelled += 256 * _tags(kind, left.shape[-1], len(places)).astype(left.dtype)
+    strips = [strip.ravel() for strip in _strips(kind, spelled)]
+    return np.concatenate(strips, dtype=np.int32, casting="same_kind")
 
 
 def samples_of(kind: str, symbols: NDArray[np.int32], shape: tuple[int, ...], depth: int) -> NDArray[Any]:
     """Return the array (`lmzip.kinds.Taken`) of symbols; ValueError where they spell none."""
     planes = _planes(shape)
     count = _bytes_of(depth)
-    spelled = np.empty((*planes, count), np.int64)
+    integers = _integers_for(depth)
+    spelled = np.empty((*planes, count), integers)
     start = 0
     for strip in _strips(kind, spelled):
         strip[...] = symbols[start : start + strip.size].reshape(strip.shape)
         start += strip.size
-    spelled -= 256 * _tags(kind, planes[-1], count)
+    spelled -= 256 * _tags(kind, planes[-1], count).astype(integers)
     if spelled.min() < 0 or spelled.max() > 255:
         raise ValueError("a symbol stands where another kind of byte belongs")
-    left = (spelled << 8 * np.arange(count)[::-1]).sum(axis=-1)
+    left = (spelled << 8 * np.arange(count, dtype=integers)[::-1]).sum(axis=-1, dtype=integers)
     most = 1 << 8 * count - 1
-    left = (left - _centre(depth) + most) % (2 * most) - most
+    left += most - _centre(depth)
+    left %= 2 * most
+    left -= most
     half = 1 << depth - 1
     if left.min() < -half or left.max() >= half:
         raise ValueError(f"a difference of samples has more than {depth} bits")
@@ -81,6 +88,11 @@ def samples_of(kind: str, symbols: NDArray[np.int32], shape: tuple[int, ...], de
 
 def _bytes_of(depth: int) -> int:
     return -(-depth // 8)
+
+
+def _integers_for(depth: int) -> type[np.int32] | type[np.int64]:
+    """Return integers that hold differences of samples, and twice them."""
+    return np.int32 if depth <= 16 else np.int64
 
 
 def _centre(depth: int) -> int:
@@ -102,7 +114,7 @@ def _tags(kind: str, channels: int, count: int) -> NDArray[np.int64]:
     return np.where(place < 2, 2 * place + channel, 4)
 
 
-def _strips(kind: str, spelled: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _strips(kind: str, spelled: NDArray[Any]) -> list[NDArray[Any]]:
     """Return views of (rows, width, ...), one after the other."""
     step = STRIP if kind == "image" else spelled.shape[1]
     return [spelled[:, start : start + step] for start in range(0, spelled.shape[1], step)]
