@@ -42,7 +42,7 @@ def encode_block(
 
 
 def encode_media_block(
-    data: bytes, taken: Taken, whole: bool, options: Options, model: SampleModel | None,
+    data: bytes, taken: Taken, whole: bool, options: Options, model: SampleModel | None = None,
     progress: Progress | None = None,
 ) -> tuple[int, bytes] | None:  # fmt: skip
     """Return (record type, payload) of a piece of a file that was taken apart into pixels or samples and the rest.

@@ -67,7 +67,7 @@ def mock_model(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
     asked: list[tuple[object, ...]] = []
 
     def load(
-        source: str | None = None, *, threads: int | None, backend: str | None,
+        source: str | None = None, *, kind: str | None = None, threads: int | None, backend: str | None,
         notify: Callable[[str], None] | None,
     ) -> MockModel:  # fmt: skip
         asked.append((source, threads, backend))

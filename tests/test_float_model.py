@@ -62,7 +62,7 @@ def coded(type_: int, data: bytes, model: Model, file_start: bool = True) -> byt
     return payload
 
 
-@pytest.mark.parametrize("type_", container.MODEL_TYPES)
+@pytest.mark.parametrize("type_", [container.MODEL, container.ENSEMBLE, container.RANK])
 def test_there_and_back(type_: int, model: FloatModel) -> None:
     assert len(model.encode(TEXT)) > model.context
     assert lockstep_block._windows_for(model.encode(TEXT * 999), TEXT * 999, model, Options(4)) < lockstep.TWO_COHORTS
