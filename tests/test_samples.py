@@ -6,6 +6,7 @@ import dataclasses
 import io
 import json
 import lzma
+import random
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from PIL import Image
 import lmzip
 from lmzip import container, stream
 from lmzip.codec import decode_payload
-from lmzip.errors import CorruptError, ModelError, UnsupportedError
+from lmzip.errors import CorruptError, LMZError, ModelError, UnsupportedError
 from lmzip.kinds import sniff
 from lmzip.listing import read_frames
 from lmzip.media_block import encode_media
@@ -182,6 +183,21 @@ def test_damaged_blocks(models: dict[str, Any], text_model: Any) -> None:
     refuse(symbols, models["image"], "tiny-image is one of the kind image", container.MODEL)
     with pytest.raises(UnsupportedError, match="coder 9"):
         decode_payload(container.SAMPLES, replaced(coder=9), len(data), models["image"])
+
+
+@pytest.mark.parametrize(("kind", "data"), [("image", ppm(8)), ("audio", wav(120))])
+def test_damage_is_an_error_or_other_data(models: dict[str, Any], kind: str, data: bytes) -> None:
+    payload, rng = encode(data, models[kind]), random.Random(9)
+    for _ in range(150):
+        damaged = bytearray(payload)
+        for _ in range(rng.choice((1, 1, 3, 10))):
+            damaged[rng.randrange(len(damaged) if rng.random() < 0.5 else 60)] = rng.randrange(256)
+        end = rng.choice((None, None, None, 40))
+        try:
+            result = decode_payload(container.SAMPLES, bytes(damaged[:end]), len(data), models[kind])
+        except LMZError:
+            continue
+        assert len(result) == len(data)
 
 
 # Files, by the models that ship.
