@@ -90,9 +90,9 @@ def _bytes_of(depth: int) -> int:
     return -(-depth // 8)
 
 
-def _integers_for(depth: int) -> type[np.int32] | type[np.int64]:
+def _integers_for(depth: int) -> np.dtype[Any]:
     """Return integers that hold differences of samples, and twice them."""
-    return np.int32 if depth <= 16 else np.int64
+    return np.dtype(np.int32 if depth <= 16 else np.int64)
 
 
 def _centre(depth: int) -> int:
