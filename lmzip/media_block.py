@@ -1,6 +1,7 @@
 """Blocks of pixels or samples: a piece of a file that was taken apart, and back.
 
-`kinds/` takes apart and puts together; `lmzip.models.image` and `lmzip.models.audio` code the arrays.
+`kinds/` takes apart and puts together; `lmzip.models.image` and `lmzip.models.audio` code the arrays, or a network
+whose symbols their samples are (`lmzip.models.samples`).
 """
 
 from __future__ import annotations
@@ -77,7 +78,9 @@ def decode_media(
         if type_ not in (TYPES[found.kind], container.SAMPLES) or count * found.depth > _MOST_BITS * raw_size:
             raise ValueError(f"{raw_size:,} bytes cannot be {found.kind} of the shape {found.shape}")
         if type_ == container.SAMPLES:
-            samples = _decode_symbols(found, head, payload[start:], raw_size, network, progress)
+            if network is None or network.kind != found.kind:
+                raise ValueError(f"its model, {network.id if network else 'none'}, is not one of {found.kind}")
+            samples = _decode_symbols(found, head, payload[start:], raw_size, cast(SampleModel, network), progress)
         else:
             samples = _decode_array(found, head, payload[start:], raw_size, progress)
         return kinds.put_together(found.kind, samples, found.depth, rest)
@@ -118,22 +121,19 @@ def _encode_symbols(
 
 
 def _decode_symbols(
-    found: Shape, head: MediaHead, code: bytes, raw_size: int, network: Predictor | None, progress: Progress
+    found: Shape, head: MediaHead, code: bytes, raw_size: int, network: SampleModel, progress: Progress
 ) -> NDArray[Any]:
     """Decode what _encode_symbols coded; ValueError and CoderError where that cannot be."""
-    if network is None or network.kind != found.kind:
-        raise ValueError(f"its model {network and network.id} is not one of {found.kind}")
-    model = cast(SampleModel, network)
-    count = model.count_symbols(found.shape, found.depth)
+    count = network.count_symbols(found.shape, found.depth)
     if len(head.plan) != 1 or not 1 <= head.plan[0] <= min(count, container.MAX_WINDOWS):
         raise ValueError(f"a plan of {head.plan}")
     decoder = CODERS[head.coder][1](code)
-    session = model.begin(head.plan[0], True)
+    session = network.begin(head.plan[0], True)
     symbols = lockstep.decode_symbols(
         session, decoder, count, head.plan[0], lambda done: progress(done * raw_size / count)
     )
     decoder.finish()
-    return model.read(symbols, found.shape, found.depth)
+    return network.read(symbols, found.shape, found.depth)
 
 
 def _model(kind: str) -> _ArrayModel:

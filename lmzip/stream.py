@@ -141,12 +141,14 @@ class LMZCompressor:
                 model = self._model_for(taken.kind)
             else:
                 library.announce(taken.kind, self._loading["notify"])
-            coded = encode_media_block(data, taken, self._layout.whole, self._options, cast(SampleModel, model), tick)
+            coded = encode_media_block(
+                data, taken, self._layout.whole, self._options, cast("SampleModel | None", model), tick
+            )
         if coded is None:
             model = self._model_for("bytes") if self._options.wants_model else None
             if model is None and self._options.method != "general":
                 library.announce("ensemble", self._loading["notify"])
-            coded = encode_block(data, cast(Model, model), done == 0, self._options, tick)
+            coded = encode_block(data, cast("Model | None", model), done == 0, self._options, tick)
         type_, payload = coded
         out = b""
         if type_ in container.MODEL_TYPES and model is not None and model.sha256 != self._defined:

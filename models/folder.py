@@ -45,14 +45,13 @@ def load_folder(
     require_memory(2 * size, f"the model {model_id}", "A smaller model needs less.")
     text = (folder / "tokenizer.json").read_text(encoding="utf-8")
     kind = kind_of(text)
-    tokenizer = _make_tokenizer(text) if kind == "bytes" else None
     weights = Weights.load(folder / "weights.safetensors", config)
     name, engine = make_engine(weights, backend, notify)
     threads = threads if name == "cpu" else 1  # torch has threads of its own
-    if tokenizer is None:
+    if kind != "bytes":
         return SampleModel(kind, model_id, engine, sha256, threads, name)
     prior = load_prior(folder / PRIOR) if (folder / PRIOR).exists() else None
-    return TextModel(model_id, tokenizer, engine, sha256, threads, name, prior)
+    return TextModel(model_id, _make_tokenizer(text), engine, sha256, threads, name, prior)
 
 
 def _make_tokenizer(text: str) -> Tokenizer:

@@ -49,8 +49,7 @@ class SampleModel(NetworkModel):
 def symbols_of(kind: str, samples: NDArray[Any], depth: int) -> NDArray[np.int32]:
     """Return the symbols of an array."""
     planes = samples.reshape(_planes(samples.shape)).astype(_integers_for(depth))
-    low = -(1 << depth - 1) if kind == "audio" else 0
-    left = differences(planes, depth, low, kind == "audio")
+    left = differences(planes, depth, kind == "audio")
     left += _centre(depth)
     places = 8 * np.arange(_bytes_of(depth), dtype=left.dtype)[::-1]
     spelled = left[..., None] >> places
@@ -81,8 +80,7 @@ def samples_of(kind: str, symbols: NDArray[np.int32], shape: tuple[int, ...], de
     half = 1 << depth - 1
     if left.min() < -half or left.max() >= half:
         raise ValueError(f"a difference of samples has more than {depth} bits")
-    low = -half if kind == "audio" else 0
-    found = add_up(left, depth, low, kind == "audio").reshape(shape)
+    found = add_up(left, depth, kind == "audio").reshape(shape)
     return found.astype(np.int32 if kind == "audio" else np.uint8 if depth <= 8 else np.uint16)
 
 

@@ -40,7 +40,7 @@ def _predict(relative, y, x, c, is_sound):
 
 
 @kernel
-def _to_differences(planes, order, references, low, mask, is_sound, relative, left):
+def _to_differences(planes, order, references, mask, is_sound, relative, left):
     half = (mask + 1) >> 1
     for y in range(planes.shape[0]):
         for x in range(planes.shape[1]):
@@ -69,18 +69,19 @@ def _order(channels: int, is_sound: bool) -> tuple[NDArray[np.int64], NDArray[np
     return np.array([1, 0, 2, *range(3, channels)]), np.array([-1, 1, 1] + [-1] * (channels - 3))
 
 
-def differences(planes: NDArray[Any], depth: int, low: int, is_sound: bool) -> NDArray[Any]:
+def differences(planes: NDArray[Any], depth: int, is_sound: bool) -> NDArray[Any]:
     """Return what the predictions leave of planes (rows, width, channels), in the order of their coding.
 
-    depth: bits of a sample; low: the smallest. Differences wrap around to -2^(depth - 1) to 2^(depth - 1) - 1.
+    depth: bits of a sample. Differences wrap around to -2^(depth - 1) to 2^(depth - 1) - 1.
     """
     left, relative = np.empty_like(planes), np.empty_like(planes)
-    _to_differences(planes, *_order(planes.shape[2], is_sound), low, (1 << depth) - 1, is_sound, relative, left)
+    _to_differences(planes, *_order(planes.shape[2], is_sound), (1 << depth) - 1, is_sound, relative, left)
     return left
 
 
-def add_up(left: NDArray[Any], depth: int, low: int, is_sound: bool) -> NDArray[Any]:
-    """Return the planes that `differences` was given."""
+def add_up(left: NDArray[Any], depth: int, is_sound: bool) -> NDArray[Any]:
+    """Return the planes that `differences` was given; samples of sound are signed."""
+    low = -(1 << depth - 1) if is_sound else 0
     planes, relative = np.empty_like(left), np.empty_like(left)
     _from_differences(left, *_order(left.shape[2], is_sound), low, (1 << depth) - 1, is_sound, relative, planes)
     return planes
