@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
@@ -15,7 +16,7 @@ from mocks import markov_text
 import lmzip
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.tokenizer import Tokenizer
-from lmzip.models.training import export, pack, train
+from lmzip.models.training import average, export, pack, train
 from lmzip.models.training.train import (
     Layer,
     Network,
@@ -72,6 +73,58 @@ def test_a_run_learns_and_goes_on(made: Path, tmp_path: Path) -> None:
     output = run(train.main, made / "tokens", tmp_path, "--steps", 30, "--layers", 2, *SIZE)
     assert json.loads(output.splitlines()[-1])["steps"] == 30
     assert bits_per_byte(tmp_path) < bits_per_byte(made / "run") < 8
+
+
+def test_every_batch_has_the_shares_of_its_domains(tmp_path: Path) -> None:
+    config = NetworkConfig(
+        vocab_size=300, hidden_size=64, intermediate_size=96, num_hidden_layers=1, num_attention_heads=1,
+        num_key_value_heads=1, head_dim=64, sliding_window=8,
+    )  # fmt: skip
+    domains = list(pack.WEIGHTS)
+    for i, domain in enumerate(domains):
+        np.save(tmp_path / f"{domain}-000.npy", np.full(2000, i, np.uint16))
+    tokens = Tokens(tmp_path, config, 0)
+    seen = np.zeros((50, len(domains)))
+    for row in seen:
+        row[:] = np.bincount(tokens.batch(40, 8)[1][:, -1].numpy(), minlength=len(domains))
+    expected = np.array([pack.WEIGHTS[d] for d in domains]) * 40 / sum(pack.WEIGHTS.values())
+    assert abs(seen - expected).max() < 1 and abs(seen.mean(axis=0) - expected).max() < 0.2
+
+
+def test_weights_are_averaged(made: Path, tmp_path: Path) -> None:
+    go_on = [made / "tokens", tmp_path, "--init", made / "run", "--layers", 2, "--average-from", 0.5, *SIZE]
+    run(train.main, *go_on, "--steps", 4)
+    averaged = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert averaged["averaged"] == 2
+    run(train.main, *go_on, "--steps", 5)
+    last = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    taken = train.load_weights(tmp_path / "checkpoint.pt")[1]
+    assert last["averaged"] == 3
+    for name, weights in last["network"].items():
+        expected = (2 * averaged["mean"][name] + weights) / 3
+        torch.testing.assert_close(last["mean"][name], expected)
+        assert torch.equal(taken[name], last["mean"][name])
+    assert not torch.equal(taken["norm.weight"], last["network"]["norm.weight"])
+
+
+def test_the_mean_of_runs(made: Path, tmp_path: Path) -> None:
+    common = ["--layers", 2, *SIZE]
+    run(train.main, made / "tokens", tmp_path / "other", "--init", made / "run", "--steps", 3, *common)
+    run(average.main, tmp_path / "mean", made / "run", f"{tmp_path / 'other'}=3")
+    first, other, mean = (
+        train.load_weights(folder / "checkpoint.pt")[1]
+        for folder in (made / "run", tmp_path / "other", tmp_path / "mean")
+    )
+    for name in first:
+        torch.testing.assert_close(mean[name], 0.25 * first[name] + 0.75 * other[name])
+    assert not torch.equal(first["norm.weight"], other["norm.weight"])
+    run(train.main, made / "tokens", tmp_path / "begun", "--init", tmp_path / "mean", "--steps", 1, *common)
+    run(export.main, tmp_path / "mean", made / "tokens", tmp_path / "model", "mean")
+
+    run(train.main, made / "tokens", tmp_path / "thin", "--steps", 1, "--layers", 1, *SIZE)
+    for runs, what in (([made / "run", tmp_path / "thin"], "not such a network"), ([f"{made}=x"], "not a number")):
+        result = CliRunner().invoke(average.main, [str(tmp_path / "none"), *map(str, runs)])
+        assert result.exit_code != 0 and what in result.output and not (tmp_path / "none").exists()
 
 
 def test_the_model_compresses(made: Path) -> None:

@@ -18,11 +18,10 @@ import torch
 
 from lmzip.models.base import Predictor
 from lmzip.models.exact import arithmetic
-from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import Weights
 from lmzip.models.folder import load_folder
 from lmzip.models.text import TextModel
-from lmzip.models.training.train import VALIDATION_SHARE, Network, symbol_sizes
+from lmzip.models.training.train import VALIDATION_SHARE, Network, load_weights, symbol_sizes
 
 LENGTH = 512  # tokens of a window in the comparison
 COMPARED = 256  # windows of a model of pixels or samples, about
@@ -30,9 +29,9 @@ COMPARED = 256  # windows of a model of pixels or samples, about
 
 def load_network(path: Path) -> Network:
     """Load the float network of a checkpoint."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    network = Network(NetworkConfig.from_dict(json.loads(state["config"])))
-    network.load_state_dict(state["network"])
+    config, weights = load_weights(path)
+    network = Network(config)
+    network.load_state_dict(weights)
     return network.eval()
 
 

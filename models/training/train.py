@@ -3,7 +3,8 @@
 TOKENS is what `pack` wrote, or `samples` for a model of pixels or samples. The float parent of the exact network
 (`lmzip.models.exact`) is trained with Muon for the matrices and AdamW for the rest, in bfloat16 where the chip has it.
 In the last part of the run every matrix product sees weights rounded to 7 bits and activations to 8, exactly as the
-exact network rounds them, with straight-through gradients.
+exact network rounds them, with straight-through gradients. The rate falls to zero, or it stays and the weights are
+averaged (--average-from), which is what a run that goes on from trained weights wants.
 
 The run can be stopped at any moment: the same command goes on from OUT/checkpoint.pt. The budget is time, or with
 --steps a number of steps, which makes runs on a busy machine comparable; earlier runs count.
@@ -198,11 +199,12 @@ class Tokens:
         }
 
     def batch(self, crops: int, length: int) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets (crops, length) as int64."""
+        """Return inputs and targets (crops, length) as int64; every batch has of each domain what is its share."""
         domains = list(self.pieces)
-        weights = np.array([SHARES[d] for d in domains])
+        ends = np.cumsum([SHARES[d] for d in domains])
+        points = (self.rng.random() + np.arange(crops)) / crops * ends[-1]
         rows = []
-        for domain in self.rng.choice(domains, crops, p=weights / weights.sum()):
+        for domain in (domains[i] for i in np.searchsorted(ends[:-1], points, side="right")):
             sizes = np.array(self.trained[domain])
             i = self.rng.choice(len(sizes), p=sizes / sizes.sum())
             starts = self.starts[domain][i]
@@ -232,9 +234,9 @@ class Tokens:
         return ids[:, :-1], ids[:, 1:]
 
 
-def schedule(progress: float) -> float:
-    """Return the learning rate's factor: warm-up, plateau, linear decay to zero."""
-    return min(1.0, progress / WARM_UP, (1 - progress) / (1 - DECAY_FROM))
+def schedule(progress: float, decays: bool) -> float:
+    """Return the learning rate's factor: warm-up, plateau, linear decay to zero unless the weights are averaged."""
+    return min(1.0, progress / WARM_UP, (1 - progress) / (1 - DECAY_FROM) if decays else 1.0)
 
 
 def grown_layers(old: int, new: int) -> list[tuple[int, bool]]:
@@ -258,6 +260,12 @@ def grown_heads(qkv: NDArray[np.float32], old: NetworkConfig, new: NetworkConfig
     return np.concatenate((queries, others.repeat(copies, axis=0))).reshape(new.qkv_rows, -1)
 
 
+def load_weights(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
+    """Load the config and the weights of a checkpoint, their mean where the run has averaged."""
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    return NetworkConfig.from_dict(json.loads(state["config"])), state["mean"] or state["network"]
+
+
 class Trainer:
     """One resumable run."""
 
@@ -277,11 +285,15 @@ class Trainer:
         ]
         self.base_rates = [rate * group["lr"] for o in self.optimizers for group in o.param_groups]
         self.steps, self.seconds, self.tokens_seen = 0, 0.0, 0
+        self.mean: dict[str, Tensor] = {}  # of the weights after each of `averaged` steps
+        self.averaged = 0
 
     def save(self) -> None:
         """Write the checkpoint; an interrupted write leaves the old one."""
         state = {
             "network": self.network.state_dict(),
+            "mean": self.mean,
+            "averaged": self.averaged,
             "optimizers": [o.state_dict() for o in self.optimizers],
             "progress": (self.steps, self.seconds, self.tokens_seen),
             "config": self.network.config.to_json(),
@@ -292,11 +304,15 @@ class Trainer:
     def begin_from(self, folder: Path) -> None:
         """Take over the weights of an exported model, rounded as they are: a run can go on without its checkpoint.
 
+        Or those of a checkpoint of such a network as this one.
         A model with fewer layers grows: each of the layers in its middle is followed by a copy of
         itself that adds nothing yet, so that training begins at the loss of the smaller model. So it does
         where the model has no table of n-grams, which is zero at first, and where it has fewer heads of keys and
         values.
         """
+        if (folder / "checkpoint.pt").exists():
+            self.network.load_state_dict(load_weights(folder / "checkpoint.pt")[1])
+            return
         config = NetworkConfig.from_dict(json.loads((folder / "config.json").read_text())["network"])
         weights = Weights.load(folder / "weights.safetensors", config)
         tensors = {f"{name}.weight": m.values * m.scale[:, None] for name, m in weights.matrices.items()}
@@ -321,8 +337,19 @@ class Trainer:
             self.network.load_state_dict(state["network"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(saved)
+            self.mean, self.averaged = state["mean"], state["averaged"]
             self.steps, self.seconds, self.tokens_seen = state["progress"]
             self.tokens.rng = np.random.default_rng(self.steps)
+
+    @torch.no_grad()
+    def average(self) -> None:
+        """Take the weights as they are into their mean (Polyak and Juditsky 1992)."""
+        weights = self.network.state_dict()
+        self.averaged += 1
+        if self.averaged == 1:
+            self.mean = {name: tensor.clone() for name, tensor in weights.items()}
+        for name, tensor in weights.items():
+            self.mean[name].lerp_(tensor, 1 / self.averaged)
 
     @torch.no_grad()
     def bits_per_byte(self, crops: int = 32, length: int = 512) -> dict[str, float]:
@@ -344,8 +371,11 @@ class Trainer:
         """Return the share of the budget that is spent: of the steps, if there are any, else of the minutes."""
         return self.steps / steps if steps else self.seconds / (60 * minutes)
 
-    def run(self, minutes: float, steps: int, crops: int, length: int, quantise_from: float, compile_: bool) -> None:
-        """Train until the budget is spent."""
+    def run(
+        self, minutes: float, steps: int, crops: int, length: int, quantise_from: float, average_from: float,
+        compile_: bool,
+    ) -> None:  # fmt: skip
+        """Train until the budget is spent; from the shares quantise_from, average_from of it on round, average."""
         loss_of = torch.compile(self.network.loss) if compile_ else self.network.loss
         begun, mean, last_save = time.monotonic() - self.seconds, float("nan"), time.monotonic()
         first = self.steps + 1
@@ -355,7 +385,7 @@ class Trainer:
                 loss_of = torch.compile(self.network.loss) if compile_ else self.network.loss
             groups = [group for o in self.optimizers for group in o.param_groups]
             for group, base in zip(groups, self.base_rates, strict=True):
-                group["lr"] = base * schedule(progress)
+                group["lr"] = base * schedule(progress, average_from >= 1)
             ids, targets = (t.to(self.device, non_blocking=True) for t in self.tokens.batch(crops, length))
             with torch.autocast(self.device, torch.bfloat16):
                 loss = loss_of(ids, targets)
@@ -364,6 +394,8 @@ class Trainer:
             for optimizer in self.optimizers:
                 optimizer.step()
                 optimizer.zero_grad(set_to_none=True)
+            if progress >= average_from:
+                self.average()
             self.steps += 1
             self.tokens_seen += crops * length
             if self.steps % 20 == 0:  # .item() waits for the device
@@ -380,6 +412,8 @@ class Trainer:
                 last_save = time.monotonic()
         Matrix.quantised = True
         self.save()
+        if self.averaged:
+            self.network.load_state_dict(self.mean)
         scores = self.bits_per_byte()
         Matrix.quantised = False
         record = {
@@ -406,11 +440,16 @@ class Trainer:
 @click.option(
     "--init",
     type=click.Path(path_type=Path, exists=True),
-    help="Model folder whose weights a new run begins with; it may have fewer layers and KV heads.",
+    help="Model folder whose weights a new run begins with; it may have fewer layers and KV heads. Or another run.",
 )
 @click.option("--optimizer", type=click.Choice(["muon", "adamw"]), default="muon", help="Of the matrices.")
 @click.option("--rate", default=1.0, help="Factor of the learning rates.")
 @click.option("--quantise-from", default=0.85, help="Share of the budget behind which products are rounded.")
+@click.option(
+    "--average-from",
+    default=1.0,
+    help="Share of the budget behind which the weights are averaged: then the rate does not fall.",
+)
 @click.option("--crops", default=16, help="Crops in a step.")
 @click.option("--length", default=512, help="Tokens in a crop.")
 @click.option("--threads", default=0, help="CPU threads; 0: as torch chooses.")
@@ -419,8 +458,8 @@ class Trainer:
 @click.option("--seed", default=0)
 def main(
     tokens: Path, out: Path, minutes: float, steps: int, hidden: int, layers: int, kv_heads: int, window: int,
-    tied: bool, ngrams: int, init: Path | None, optimizer: str, rate: float, quantise_from: float, crops: int,
-    length: int, threads: int, device: str, compile_: bool, seed: int,
+    tied: bool, ngrams: int, init: Path | None, optimizer: str, rate: float, quantise_from: float,
+    average_from: float, crops: int, length: int, threads: int, device: str, compile_: bool, seed: int,
 ) -> None:  # fmt: skip
     """Train a network on the packed TOKENS and keep its checkpoint in OUT."""
     if threads:
@@ -439,7 +478,7 @@ def main(
     if init is not None:
         trainer.begin_from(init)
     trainer.restore()
-    trainer.run(minutes, steps, crops, length, quantise_from, compile_)
+    trainer.run(minutes, steps, crops, length, quantise_from, average_from, compile_)
 
 
 if __name__ == "__main__":
