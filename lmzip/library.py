@@ -34,7 +34,7 @@ SHIPPED = {
     SMALL: Shipped("small", "ee5c5452d025f7d7614c5ccd233d7f4d8a839c628ab5d7533004bb72f743fba3"),
     PIXELS: Shipped("pixels", "3bab04b794bcc7b70bad0d14b8740da1daf00c5d413261f72c20799ddf142138"),
     SOUND: Shipped("sound", "4de8dfcc0abd6744b22b771ed16e990c34a4a9981ab79e8120a1660933ca76f4"),
-    BASE: Shipped("base", "9c00755019eabad3c7a9feab9e80841476f8973fad812862ce2f7424f954aa47"),
+    BASE: Shipped("base", "032e5bccbd98df5e0ec8f490d331629890e507561fb7261ca5f9d270d9802e9a"),
 }
 
 _lock = threading.Lock()
