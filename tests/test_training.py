@@ -122,9 +122,17 @@ def test_the_mean_of_runs(made: Path, tmp_path: Path) -> None:
     run(export.main, tmp_path / "mean", made / "tokens", tmp_path / "model", "mean")
 
     run(train.main, made / "tokens", tmp_path / "thin", "--steps", 1, "--layers", 1, *SIZE)
-    for runs, what in (([made / "run", tmp_path / "thin"], "not such a network"), ([f"{made}=x"], "not a number")):
+    for runs, what in (
+        ([made / "run", tmp_path / "thin"], "not such a network"),
+        ([f"{made / 'run'}=x"], "not a number"),
+        ([f"{made / 'run'}=0"], "add up to nothing"),
+        ([made / "model"], "no run of training"),
+    ):
         result = CliRunner().invoke(average.main, [str(tmp_path / "none"), *map(str, runs)])
         assert result.exit_code != 0 and what in result.output and not (tmp_path / "none").exists()
+    arguments = [made / "tokens", tmp_path / "grown", "--init", tmp_path / "thin", "--steps", 1, *common]
+    result = CliRunner().invoke(train.main, [str(a) for a in arguments])
+    assert result.exit_code == 1 and "a run of another network" in result.output
 
 
 def test_the_model_compresses(made: Path) -> None:

@@ -12,30 +12,34 @@ from pathlib import Path
 import click
 import torch
 
-from lmzip.models.training.train import load_weights
+from lmzip.models.training.train import CHECKPOINT, load_weights
 
 
 def mean_of(runs: list[tuple[Path, float]]) -> dict[str, object]:
     """Return a checkpoint with the weighted mean of the runs' weights; ClickException where they do not fit."""
     total = sum(share for _, share in runs)
-    first, mean = load_weights(runs[0][0] / "checkpoint.pt")
-    mean = {name: tensor * (runs[0][1] / total) for name, tensor in mean.items()}
-    for run, share in runs[1:]:
-        config, weights = load_weights(run / "checkpoint.pt")
-        if config != first:
+    if total <= 0:
+        raise click.ClickException("the shares add up to nothing")
+    configs, weights = zip(*(load_weights(run / CHECKPOINT) for run, _ in runs), strict=True)
+    for (run, _), config in zip(runs, configs, strict=True):
+        if config != configs[0]:
             raise click.ClickException(f"{run}: not such a network as that of {runs[0][0]}")
-        for name, tensor in weights.items():
-            mean[name] += tensor * (share / total)
-    return {"network": mean, "mean": {}, "averaged": 0, "config": first.to_json()}
+    shares = [share / total for _, share in runs]
+    mean = {name: sum(s * w[name] for s, w in zip(shares, weights, strict=True)) for name in weights[0]}
+    return {"network": mean, "mean": {}, "averaged": 0, "config": configs[0].to_json()}
 
 
 def parse(argument: str) -> tuple[Path, float]:
     """Return the folder and the share of RUN=SHARE; RUN alone has one share."""
-    folder, _, share = argument.partition("=")
+    folder, equals, share = argument.rpartition("=")
+    run = Path(folder if equals else argument)
     try:
-        return Path(folder), float(share or 1)
+        parsed = float(share) if equals else 1.0
     except ValueError as error:
         raise click.BadParameter(f"{argument}: the share is not a number") from error
+    if not (run / CHECKPOINT).exists():
+        raise click.BadParameter(f"{run}: no run of training; there is no {CHECKPOINT}")
+    return run, parsed
 
 
 @click.command()
@@ -45,7 +49,7 @@ def main(out: Path, runs: tuple[str, ...]) -> None:
     """Write the mean of the weights of RUNs, each with its SHARE, to OUT/checkpoint.pt."""
     checkpoint = mean_of([parse(run) for run in runs])
     out.mkdir(parents=True, exist_ok=True)
-    torch.save(checkpoint, out / "checkpoint.pt")
+    torch.save(checkpoint, out / CHECKPOINT)
 
 
 if __name__ == "__main__":

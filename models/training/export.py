@@ -21,7 +21,7 @@ from lmzip.models.exact import arithmetic
 from lmzip.models.exact.weights import Weights
 from lmzip.models.folder import load_folder
 from lmzip.models.text import TextModel
-from lmzip.models.training.train import VALIDATION_SHARE, Network, load_weights, symbol_sizes
+from lmzip.models.training.train import CHECKPOINT, VALIDATION_SHARE, Network, load_weights, symbol_sizes
 
 LENGTH = 512  # tokens of a window in the comparison
 COMPARED = 256  # windows of a model of pixels or samples, about
@@ -70,7 +70,7 @@ def float_bits(network: Network, symbols: np.ndarray) -> float:
 @click.option("--text", "texts", multiple=True, type=click.Path(path_type=Path, exists=True), help="Compare here.")
 def main(run: Path, tokens: Path, out: Path, model_id: str, texts: tuple[Path, ...]) -> None:
     """Round the network of RUN and write it to OUT under the name MODEL_ID."""
-    network = load_network(run / "checkpoint.pt")
+    network = load_network(run / CHECKPOINT)
     tensors = {name: tensor.float().numpy() for name, tensor in network.state_dict().items()}
     out.mkdir(parents=True, exist_ok=True)
     Weights.from_float(network.config, tensors).save(out / "weights.safetensors")

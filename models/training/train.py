@@ -34,6 +34,7 @@ from lmzip.models.tokenizer import Tokenizer
 from lmzip.models.training.pack import WEIGHTS
 
 WEIGHT_MAX, ACTIVATION_MAX = 63, 127  # lmzip.models.exact.arithmetic explains the bounds
+CHECKPOINT = "checkpoint.pt"  # of a run, in its folder
 CHUNK = 64  # queries of windowed_attention
 WARM_UP, DECAY_FROM = 0.02, 0.35  # shares of the budget
 DOCUMENT_START_SHARE = 0.05  # crops that begin where a document begins
@@ -299,19 +300,21 @@ class Trainer:
             "config": self.network.config.to_json(),
         }
         torch.save(state, self.out / "checkpoint.tmp")
-        os.replace(self.out / "checkpoint.tmp", self.out / "checkpoint.pt")
+        os.replace(self.out / "checkpoint.tmp", self.out / CHECKPOINT)
 
     def begin_from(self, folder: Path) -> None:
-        """Take over the weights of an exported model, rounded as they are: a run can go on without its checkpoint.
+        """Take over the weights of an exported model, rounded as they are, or of another run of such a network.
 
-        Or those of a checkpoint of such a network as this one.
         A model with fewer layers grows: each of the layers in its middle is followed by a copy of
         itself that adds nothing yet, so that training begins at the loss of the smaller model. So it does
         where the model has no table of n-grams, which is zero at first, and where it has fewer heads of keys and
         values.
         """
-        if (folder / "checkpoint.pt").exists():
-            self.network.load_state_dict(load_weights(folder / "checkpoint.pt")[1])
+        if (folder / CHECKPOINT).exists():
+            config, trained = load_weights(folder / CHECKPOINT)
+            if config != self.network.config:
+                raise click.ClickException(f"{folder}: a run of another network; only exported models grow")
+            self.network.load_state_dict(trained)
             return
         config = NetworkConfig.from_dict(json.loads((folder / "config.json").read_text())["network"])
         weights = Weights.load(folder / "weights.safetensors", config)
@@ -332,7 +335,7 @@ class Trainer:
 
     def restore(self) -> None:
         """Go on from the checkpoint if there is one."""
-        if (path := self.out / "checkpoint.pt").exists():
+        if (path := self.out / CHECKPOINT).exists():
             state = torch.load(path, map_location=self.device, weights_only=True)
             self.network.load_state_dict(state["network"])
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
