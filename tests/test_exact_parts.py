@@ -31,7 +31,7 @@ from lmzip.models.exact.products import PRODUCTS, best_product, is_exact
 from lmzip.models.exact.rope import rope_between
 from lmzip.models.exact.rows import exp_integer, left_factor
 from lmzip.models.exact.weights import NIBBLE_MAX, Matrix, Weights
-from lmzip.models.training import train
+from lmzip.models.training import network as training
 
 # The right function.
 
@@ -46,7 +46,7 @@ def softmax_bits(logits: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_agrees_with_the_float_network(qk_norm: bool, tied: bool) -> None:
     config = dataclasses.replace(SMALL, qk_norm=qk_norm, tie_word_embeddings=tied)
     torch.manual_seed(0)
-    network = train.Network(config)
+    network = training.Network(config)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if "norm" in name:
@@ -54,7 +54,7 @@ def test_agrees_with_the_float_network(qk_norm: bool, tied: bool) -> None:
             else:
                 parameter.normal_(std=parameter.shape[1] ** -0.5)
             if name == "ngrams.weight":
-                parameter.copy_(train.rounded(parameter, NIBBLE_MAX))  # 4 bits would cost more than all the rest
+                parameter.copy_(training.rounded(parameter, NIBBLE_MAX))  # 4 bits would cost more than all the rest
         ids = make_ids(config, 8, 40)
         expected = softmax_bits(network(torch.from_numpy(ids).long()).double().numpy())
     tensors = {name: parameter.detach().numpy() for name, parameter in network.named_parameters()}

@@ -17,16 +17,10 @@ import lmzip
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.tokenizer import Tokenizer
 from lmzip.models.training import average, export, pack, train
-from lmzip.models.training.train import (
-    Layer,
-    Network,
-    Tokens,
-    Trainer,
-    grown_heads,
-    grown_layers,
-    symbol_sizes,
-    windowed_attention,
-)
+from lmzip.models.training.muon import Muon
+from lmzip.models.training.network import Layer, Matrix, Network, window_mask, windowed_attention
+from lmzip.models.training.tokens import Tokens, symbol_sizes
+from lmzip.models.training.train import Trainer, grown_heads, grown_layers
 
 # Of torch, about bfloat16 beside float32 gains, which is what autocast means.
 pytestmark = pytest.mark.filterwarnings("ignore:Mismatch dtype between input and weight")

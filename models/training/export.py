@@ -21,7 +21,9 @@ from lmzip.models.exact import arithmetic
 from lmzip.models.exact.weights import Weights
 from lmzip.models.folder import load_folder
 from lmzip.models.text import TextModel
-from lmzip.models.training.train import CHECKPOINT, VALIDATION_SHARE, Network, load_weights, symbol_sizes
+from lmzip.models.training.network import Network
+from lmzip.models.training.tokens import VALIDATION_SHARE, symbol_sizes
+from lmzip.models.training.train import CHECKPOINT, load_weights
 
 LENGTH = 512  # tokens of a window in the comparison
 COMPARED = 256  # windows of a model of pixels or samples, about
