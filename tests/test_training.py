@@ -17,6 +17,7 @@ import lmzip
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.tokenizer import Tokenizer
 from lmzip.models.training import average, export, pack, train
+from lmzip.models.training import network as training_network
 from lmzip.models.training.muon import Muon
 from lmzip.models.training.network import Layer, Matrix, Network, window_mask, windowed_attention
 from lmzip.models.training.tokens import Tokens, symbol_sizes
@@ -70,10 +71,7 @@ def test_a_run_learns_and_goes_on(made: Path, tmp_path: Path) -> None:
 
 
 def test_every_batch_has_the_shares_of_its_domains(tmp_path: Path) -> None:
-    config = NetworkConfig(
-        vocab_size=300, hidden_size=64, intermediate_size=96, num_hidden_layers=1, num_attention_heads=1,
-        num_key_value_heads=1, head_dim=64, sliding_window=8,
-    )  # fmt: skip
+    config = small_config(300)
     domains = list(pack.WEIGHTS)
     for i, domain in enumerate(domains):
         np.save(tmp_path / f"{domain}-000.npy", np.full(2000, i, np.uint16))
@@ -83,6 +81,110 @@ def test_every_batch_has_the_shares_of_its_domains(tmp_path: Path) -> None:
         row[:] = np.bincount(tokens.batch(40, 8)[1][:, -1].numpy(), minlength=len(domains))
     expected = np.array([pack.WEIGHTS[d] for d in domains]) * 40 / sum(pack.WEIGHTS.values())
     assert abs(seen - expected).max() < 1 and abs(seen.mean(axis=0) - expected).max() < 0.2
+
+
+def small_config(vocabulary: int) -> NetworkConfig:
+    return NetworkConfig(
+        vocab_size=vocabulary, hidden_size=64, intermediate_size=96, num_hidden_layers=1, num_attention_heads=1,
+        num_key_value_heads=1, head_dim=64, sliding_window=8,
+    )  # fmt: skip
+
+
+def test_crops_are_what_was_packed(tmp_path: Path) -> None:
+    config = small_config(60_000)
+    code = np.arange(40_000, 40_400).astype(np.uint16)  # beyond int16
+    for name, tokens in (("code-000", code[:200]), ("code-001", code[200:]), ("english-000", np.arange(5))):
+        np.save(tmp_path / f"{name}.npy", tokens.astype(np.uint16))
+    tokens = Tokens(tmp_path, config, 0, {"code": 1.0, "english": 1.0})
+    ids, targets = (t.numpy() for t in tokens.batch(64, 20))
+    assert (ids[:, 0] == config.cut_start).all() and (ids[:, 1:] == targets[:, :-1]).all()
+    texts = targets[::2] if targets[0].max() > 40_000 else targets[1::2]
+    for row in targets:
+        inside = row[row != config.file_start]
+        assert (np.diff(inside) == 1).sum() >= len(inside) - 2 and len(texts)  # one joint of two pieces
+        assert len(inside) == 20 or inside[-1] == 3  # a text of five, of which the last is held back
+    assert len({row[0] for row in targets}) > 30
+    held_back = tokens.validation("code", 4, 20)[1].numpy()
+    assert held_back[0, 0] == config.file_start and held_back.shape == (1, 20)
+
+
+def test_crops_begin_where_a_file_begins(tmp_path: Path) -> None:
+    config = small_config(300)
+    packed = np.tile(np.arange(50), 40).astype(np.uint16)
+    packed[::50] = config.file_start
+    np.save(tmp_path / "english-000.npy", packed)
+    ids = np.concatenate([Tokens(tmp_path, config, seed).batch(50, 20)[0].numpy() for seed in range(20)])
+    begins = ids[:, 0] == config.file_start
+    assert ((ids[:, 1] == 1) == begins).all()
+    assert 0.02 < begins.mean() < 0.12  # 5 %, and one in fifty of the others
+    assert (ids[~begins, 0] == config.cut_start).all()
+
+
+def test_shares_can_be_given(made: Path, tmp_path: Path) -> None:
+    shares = train.shares_of(["english=0.4", "code=0"])
+    assert (shares["english"], shares["code"], shares["docs"]) == (0.4, 0, pack.WEIGHTS["docs"])
+    run(train.main, made / "tokens", tmp_path / "run", "--share", "english=2", "--steps", 1, "--layers", 1, *SIZE)
+    for change, what in (("english", "not DOMAIN=SHARE"), ("greek=1", "is one of"), ("code=-1", "at least 0")):
+        result = CliRunner().invoke(train.main, [str(made / "tokens"), str(tmp_path / "none"), "--share", change])
+        assert result.exit_code == 1 and what in result.output
+
+
+def test_muon_is_that_of_torch() -> None:
+    torch.manual_seed(0)
+    begin = [torch.randn(shape) for shape in ((6, 4), (6, 4), (4, 6), (5, 5), (4, 6))]
+    ours, theirs = ([torch.nn.Parameter(matrix.clone()) for matrix in begin] for _ in range(2))
+    options = {"lr": 0.02, "momentum": 0.95, "weight_decay": 0.01}
+    optimizers = Muon(ours, **options), torch.optim.Muon(theirs, **options)
+    for _ in range(4):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = torch.randn(one.shape)
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other, first in zip(ours, theirs, begin, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=2e-4)  # bfloat16 products in another order
+        assert (one - first).abs().max() > 0.03
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_flex_attention_sees_the_same_window() -> None:
+    torch.manual_seed(0)
+    config = dataclasses.replace(small_config(300), num_attention_heads=2, hidden_size=128, sliding_window=40)
+    network = Network(config)
+    torch.nn.init.normal_(network.layers[0].out.weight, std=0.1)  # type: ignore[union-attr, arg-type]
+    ids = torch.randint(0, 300, (2, 128))
+    with torch.no_grad():
+        expected = network(ids)
+        torch.testing.assert_close(network(ids, window_mask(40, 128, "cpu")), expected, rtol=1e-4, atol=1e-5)
+        assert (network(ids, window_mask(39, 128, "cpu")) - expected).abs().max() > 1e-3
+
+
+@pytest.mark.gpu
+def test_compiled_attention_on_a_gpu_has_the_same_gradients() -> None:
+    torch.manual_seed(0)
+    config = dataclasses.replace(small_config(300), num_attention_heads=2, hidden_size=128, sliding_window=40)
+    network = Network(config).cuda()
+    torch.nn.init.normal_(network.layers[0].out.weight, std=0.1)  # type: ignore[union-attr, arg-type]
+    ids = torch.randint(0, 300, (2, 128), device="cuda")
+    network.loss(ids, ids).backward()  # type: ignore[no-untyped-call]
+    expected = [p.grad.clone() for p in network.parameters() if p.grad is not None]
+    network.zero_grad()
+    torch.compile(network.loss)(ids, ids, window_mask(40, 128, "cuda")).backward()
+    for parameter, gradient in zip(network.parameters(), expected, strict=True):
+        torch.testing.assert_close(parameter.grad, gradient, rtol=0.02, atol=1e-4)
+
+
+def test_a_quantised_network_sees_rounded_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    network = Network(dataclasses.replace(small_config(300), ngram_rows=64))
+    torch.nn.init.normal_(network.ngrams.weight)
+    ids = torch.randint(0, 300, (2, 30))
+    monkeypatch.setattr(Matrix, "quantised", True)
+    with torch.no_grad():
+        seen = network(ids)
+        network.ngrams.weight.copy_(training_network.rounded(network.ngrams.weight, 7))
+        network.embedding.weight.copy_(training_network.rounded(network.embedding.weight, 63))
+        torch.testing.assert_close(network(ids), seen)
 
 
 def test_weights_are_averaged(made: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ ITERATIONS = 5
 
 
 def orthogonalised(x: Tensor) -> Tensor:
-    """Return about the nearest semi-orthogonal matrix of each of x (matrices, rows, columns), by a Newton-Schulz iteration."""
+    """Return about the nearest semi-orthogonal matrices to x (matrices, rows, columns), by Newton-Schulz steps."""
     a, b, c = COEFFICIENTS
     x = x.bfloat16()
     tall = x.shape[1] > x.shape[2]
@@ -44,7 +44,7 @@ class Muon(torch.optim.Optimizer):
                 if matrix.grad is not None:
                     shapes[matrix.shape].append(matrix)
             for (rows, columns), matrices in shapes.items():
-                gradients = [matrix.grad for matrix in matrices]
+                gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
                 averages = [self._average(matrix) for matrix in matrices]
                 torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
                 ahead = torch._foreach_lerp(gradients, averages, group["momentum"])  # Nesterov's
@@ -58,4 +58,4 @@ class Muon(torch.optim.Optimizer):
         state = self.state[matrix]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(matrix)
-        return state["momentum_buffer"]  # type: ignore[no-any-return]
+        return state["momentum_buffer"]

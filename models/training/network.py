@@ -78,7 +78,7 @@ def windowed_attention(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
 
 
 def window_mask(window: int, time: int, device: str) -> BlockMask:
-    """Return which keys each of `time` queries sees, its own position and the window - 1 before it, for FlexAttention."""
+    """Return for FlexAttention which keys each of `time` queries sees: its own position, the window - 1 before it."""
 
     def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         return (key <= query) & (key > query - window)
@@ -116,7 +116,7 @@ class Layer(nn.Module):
         if mask is None:
             y = windowed_attention(q, k, v, c.sliding_window)
         else:
-            y = flex_attention(q, k, v, block_mask=mask, enable_gqa=True)  # type: ignore[assignment]
+            y = flex_attention(q, k, v, block_mask=mask, enable_gqa=True)
         y = y.transpose(1, 2).reshape(batch, time_, -1)
         x = x + self.out(y)
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, dim=-1)
@@ -160,7 +160,7 @@ class Network(nn.Module):
         return F.linear(x, weight)
 
     def loss(self, ids: Tensor, targets: Tensor, mask: BlockMask | None = None) -> Tensor:
-        """Return the mean code length in nats; targets that are marks do not count. With a mask, FlexAttention is used."""
+        """Return the mean code length in nats; targets that are marks do not count. A mask is for FlexAttention."""
         logits = self(ids, mask).float().flatten(0, 1)
         targets = targets.flatten()
         targets = torch.where(targets < self.config.vocab_size, targets, -100)

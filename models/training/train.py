@@ -193,7 +193,8 @@ class Trainer:
         compile_: bool,
     ) -> None:  # fmt: skip
         """Train until the budget is spent; from the shares quantise_from, average_from of it on round, average."""
-        mask = window_mask(self.network.config.sliding_window, length, "cuda") if self.device == "cuda" else None
+        fused = compile_ and self.device == "cuda"  # FlexAttention has no gradients elsewhere
+        mask = window_mask(self.network.config.sliding_window, length, self.device) if fused else None
         loss_of = torch.compile(self.network.loss) if compile_ else self.network.loss
 
         def learn() -> tuple[Tensor, Tensor]:
@@ -204,8 +205,9 @@ class Trainer:
             return loss, targets
 
         if compile_:  # which is not training
-            for Matrix.quantised in (False, True) if quantise_from < 1 else (False,):
-                learn()
+            for Matrix.quantised, is_used in ((False, quantise_from > 0), (True, quantise_from < 1)):
+                if is_used:
+                    learn()
             self.network.zero_grad()
         begun, mean, last_save = time.monotonic() - self.seconds, float("nan"), time.monotonic()
         while (progress := self.progress(minutes, steps)) < 1:
