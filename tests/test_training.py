@@ -16,7 +16,7 @@ from mocks import markov_text
 import lmzip
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.tokenizer import Tokenizer
-from lmzip.models.training import average, export, pack, train
+from lmzip.models.training import average, export, pack, pieces, train
 from lmzip.models.training import network as training_network
 from lmzip.models.training.muon import Muon
 from lmzip.models.training.network import Layer, Matrix, Network, window_mask, windowed_attention
@@ -229,6 +229,26 @@ def test_the_mean_of_runs(made: Path, tmp_path: Path) -> None:
     arguments = [made / "tokens", tmp_path / "grown", "--init", tmp_path / "thin", "--steps", 1, *common]
     result = CliRunner().invoke(train.main, [str(a) for a in arguments])
     assert result.exit_code == 1 and "a run of another network" in result.output
+
+
+def test_weights_travel_in_pieces(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "PIECE_BYTES", 50_000)
+    run(pieces.main, "split", made / "run", tmp_path / "pieces")
+    files = sorted((tmp_path / "pieces").glob("weights-*.bin"))
+    assert len(files) > 2 and max(path.stat().st_size for path in files) == 50_000
+    run(pieces.main, "join", tmp_path / "pieces", tmp_path / "joined")
+    (config, first), (other_config, joined) = (
+        train.load_weights(folder / "checkpoint.pt") for folder in (made / "run", tmp_path / "joined")
+    )
+    assert config == other_config and first.keys() == joined.keys()
+    table = first.pop("ngrams.weight")
+    torch.testing.assert_close(joined.pop("ngrams.weight"), training_network.rounded(table, 7))
+    torch.testing.assert_close(joined, first, rtol=1e-3, atol=1e-6)
+    run(export.main, tmp_path / "joined", made / "tokens", tmp_path / "model", "joined")
+
+    files[1].unlink()
+    result = CliRunner().invoke(pieces.main, ["join", str(tmp_path / "pieces"), str(tmp_path / "none")])
+    assert result.exit_code == 1 and "not all pieces" in result.output and not (tmp_path / "none").exists()
 
 
 def test_the_model_compresses(made: Path) -> None:
