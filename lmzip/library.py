@@ -31,10 +31,10 @@ class Shipped:
 # By the id that files record. A changed model gets a new id, and the old one stays as long as
 # files made with it are to be read.
 SHIPPED = {
-    SMALL: Shipped("small", "ee5c5452d025f7d7614c5ccd233d7f4d8a839c628ab5d7533004bb72f743fba3"),
+    SMALL: Shipped("small", "3667d98879a7b68cd166effc2b1313a2c300052a49da4ed9d293bb6b55f2698c"),
     PIXELS: Shipped("pixels", "3bab04b794bcc7b70bad0d14b8740da1daf00c5d413261f72c20799ddf142138"),
     SOUND: Shipped("sound", "4de8dfcc0abd6744b22b771ed16e990c34a4a9981ab79e8120a1660933ca76f4"),
-    BASE: Shipped("base", "032e5bccbd98df5e0ec8f490d331629890e507561fb7261ca5f9d270d9802e9a"),
+    BASE: Shipped("base", "4baeada6ba4adfd9916b957cca7b0672ba14e5066fbfcdd3ebb9317624e6e99f"),
 }
 
 _lock = threading.Lock()

@@ -11,7 +11,7 @@ from lmzip.models.ensemble.parts import ALL, LEAN, Parts
 # Called with the number of bytes of a block that are done, now and then, never with fewer than before.
 Progress = Callable[[float], None]
 
-SMALL, BASE = "text-9", "text-10"  # ids of the models that ship
+SMALL, BASE = "text-11", "text-12"  # ids of the models that ship
 PIXELS, SOUND = "pixels-1", "sound-1"  # whose symbols are pixels and samples
 
 METHODS = ("auto", "ensemble", "adaptive", "model", "rank", "general", "lm")

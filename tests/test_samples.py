@@ -64,7 +64,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def text_model() -> Any:
-    return lmzip.load_model("text-9")
+    return lmzip.load_model("text-11")
 
 
 def blocks(packed: bytes) -> list[tuple[str, str | None]]:
@@ -177,7 +177,7 @@ def test_damaged_blocks(models: dict[str, Any], text_model: Any) -> None:
         refuse(replaced(plan=plan), models["image"], "a plan of")
     refuse(payload, None, "no model definition came before it")
     refuse(payload, models["audio"], "its model, tiny-audio, is not one of image")
-    refuse(payload, text_model, "its model, text-9, is not one of image")
+    refuse(payload, text_model, "its model, text-11, is not one of image")
     refuse(payload[:-40], models["image"], "samples block")
     symbols = container.create_lockstep_payload(container.MODEL, container.LockstepPlan(9, 1, 0, True)) + bytes(40)
     refuse(symbols, models["image"], "tiny-image is one of the kind image", container.MODEL)
@@ -226,7 +226,7 @@ def test_compressed_pictures_come_back() -> None:
 def test_other_files_are_coded_by_the_text_model_alone() -> None:
     text = PROSE[:6000]
     packed = lmzip.compress(text, 4, method="lm")
-    assert blocks(packed) == [("model", "text-9")] and lmzip.decompress(packed) == text
+    assert blocks(packed) == [("model", "text-11")] and lmzip.decompress(packed) == text
 
 
 def test_every_block_has_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -234,7 +234,7 @@ def test_every_block_has_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "MEDIA_BLOCK_SIZE", 3000)
     data = ppm(120) + PROSE[:9000]
     packed = lmzip.compress(data, 4, method="lm")
-    assert set(blocks(packed)) == {("samples", "pixels-1"), ("model", "text-9")}
+    assert set(blocks(packed)) == {("samples", "pixels-1"), ("model", "text-11")}
     assert lmzip.decompress(packed) == data
     with lmzip.open(io.BytesIO(packed)) as file:
         for start in (len(data) - 50, 4000):
