@@ -11,12 +11,14 @@ from pathlib import Path
 
 import click
 import torch
+from torch import Tensor
 
-from lmzip.models.training.train import CHECKPOINT, load_weights
+from lmzip.models.exact.config import NetworkConfig
+from lmzip.models.training.train import CHECKPOINT, load_weights, save_weights
 
 
-def mean_of(runs: list[tuple[Path, float]]) -> dict[str, object]:
-    """Return a checkpoint with the weighted mean of the runs' weights; ClickException where they do not fit."""
+def mean_of(runs: list[tuple[Path, float]]) -> tuple[NetworkConfig, dict[str, Tensor]]:
+    """Return the config and the weighted mean of the runs' weights; ClickException where they do not fit."""
     total = sum(share for _, share in runs)
     if total <= 0:
         raise click.ClickException("the shares add up to nothing")
@@ -25,8 +27,8 @@ def mean_of(runs: list[tuple[Path, float]]) -> dict[str, object]:
         if config != configs[0]:
             raise click.ClickException(f"{run}: not such a network as that of {runs[0][0]}")
     shares = [share / total for _, share in runs]
-    mean = {name: sum(s * w[name] for s, w in zip(shares, weights, strict=True)) for name in weights[0]}
-    return {"network": mean, "mean": {}, "averaged": 0, "config": configs[0].to_json()}
+    pairs = list(zip(shares, weights, strict=True))
+    return configs[0], {name: torch.stack([s * w[name] for s, w in pairs]).sum(dim=0) for name in weights[0]}
 
 
 def parse(argument: str) -> tuple[Path, float]:
@@ -47,9 +49,9 @@ def parse(argument: str) -> tuple[Path, float]:
 @click.argument("runs", metavar="RUN=SHARE...", nargs=-1, required=True)
 def main(out: Path, runs: tuple[str, ...]) -> None:
     """Write the mean of the weights of RUNs, each with its SHARE, to OUT/checkpoint.pt."""
-    checkpoint = mean_of([parse(run) for run in runs])
+    config, weights = mean_of([parse(run) for run in runs])
     out.mkdir(parents=True, exist_ok=True)
-    torch.save(checkpoint, out / CHECKPOINT)
+    save_weights(out / CHECKPOINT, config, weights)
 
 
 if __name__ == "__main__":

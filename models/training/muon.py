@@ -28,8 +28,8 @@ def orthogonalised(x: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalised (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/).
 
-    torch.optim.Muon takes one matrix after the other; here those of one shape go through the iteration together, a
-    tenth of the kernels, which are too small to fill a GPU.
+    torch.optim.Muon takes one matrix after the other; here those of one shape go through the iteration together: four
+    products for all layers instead of four for each, which would be too small to fill a GPU.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0) -> None:

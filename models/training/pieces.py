@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import NIBBLE_MAX, Matrix
-from lmzip.models.training.train import CHECKPOINT, load_weights
+from lmzip.models.training.train import CHECKPOINT, load_weights, save_weights
 
 PIECE_BYTES = 16_000_000
 TABLE = "ngrams.weight"
@@ -61,7 +61,7 @@ def join(pieces: Path, run: Path) -> None:
         table = Matrix.from_nibbles(tensors["ngrams.nibbles"], tensors["ngrams.scale"])
         weights[TABLE] = torch.from_numpy(table.values * table.scale[:, None])
     run.mkdir(parents=True, exist_ok=True)
-    torch.save({"network": weights, "mean": {}, "averaged": 0, "config": config.to_json()}, run / CHECKPOINT)
+    save_weights(run / CHECKPOINT, config, weights)
 
 
 if __name__ == "__main__":

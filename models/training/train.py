@@ -2,8 +2,8 @@
 
 TOKENS is what `pack` wrote, or `samples` for a model of pixels or samples. The float parent of the exact network
 (`lmzip.models.exact`) is trained with Muon for the matrices and AdamW for the rest, in bfloat16 where the chip has it.
-In the last part of the run every matrix product sees weights rounded to 7 bits and activations to 8, exactly as the
-exact network rounds them, with straight-through gradients. The rate falls to zero, or it stays and the weights are
+In the last part of the run the network sees weights, rows of tables and activations rounded as the exact network rounds
+them (`network.py`). The rate falls to zero, or it stays and the weights are
 averaged (--average-from), which is what a run that goes on from trained weights wants.
 
 The run can be stopped at any moment: the same command goes on from OUT/checkpoint.pt. The budget is time, or with
@@ -79,6 +79,11 @@ def load_weights(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
     """Load the config and the weights of a checkpoint, their mean where the run has averaged."""
     state = torch.load(path, map_location="cpu", weights_only=True)
     return NetworkConfig.from_dict(json.loads(state["config"])), state["mean"] or state["network"]
+
+
+def save_weights(path: Path, config: NetworkConfig, weights: dict[str, Tensor]) -> None:
+    """Write a checkpoint of weights alone, from which no run can go on but others can begin."""
+    torch.save({"network": weights, "mean": {}, "averaged": 0, "config": config.to_json()}, path)
 
 
 class Trainer:
@@ -176,7 +181,6 @@ class Trainer:
             ids, targets = self.tokens.validation(domain, crops, length)
             nats = size = 0.0
             for x, y in zip(ids.split(8), targets.split(8), strict=True):
-                x, y = x.to(self.device), y.to(self.device)
                 counted = (y < self.network.config.vocab_size).sum().item()
                 with torch.autocast(self.device, torch.bfloat16):
                     nats += self.network.loss(x, y).item() * counted
