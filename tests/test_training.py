@@ -16,8 +16,9 @@ from mocks import markov_text
 import lmzip
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.tokenizer import Tokenizer
-from lmzip.models.training import average, export, pack, pieces, train
+from lmzip.models.training import average, export, pack, pieces, score, train
 from lmzip.models.training import network as training_network
+from lmzip.models.training.checkpoint import load_weights
 from lmzip.models.training.muon import Muon
 from lmzip.models.training.network import Layer, Matrix, Network, window_mask, windowed_attention
 from lmzip.models.training.tokens import Tokens, symbol_sizes
@@ -70,6 +71,18 @@ def test_a_run_learns_and_goes_on(made: Path, tmp_path: Path) -> None:
     assert bits_per_byte(tmp_path) < bits_per_byte(made / "run") < 8
 
 
+def test_runs_are_scored_on_what_was_held_back(made: Path, tmp_path: Path) -> None:
+    run(train.main, made / "tokens", tmp_path / "random", "--steps", 1, "--layers", 2, *SIZE)
+    output = run(score.main, made / "tokens", made / "run", tmp_path / "random", "--length", 48, "--device", "cpu")
+    trained, random = (float(line.split(" english ")[1]) for line in output.splitlines())
+    assert trained == pytest.approx(bits_per_byte(made / "run"), abs=0.01)  # more crops than after training
+    assert trained < random - 0.1
+    (tmp_path / "tokens").mkdir()
+    run(pack.main, made / "texts", tmp_path / "tokens", "--vocabulary", 280, "--sample", 1)
+    result = CliRunner().invoke(score.main, [str(tmp_path / "tokens"), str(made / "run")])
+    assert result.exit_code == 1 and "a network of 300 symbols, not 280" in result.output
+
+
 def test_every_batch_has_the_shares_of_its_domains(tmp_path: Path) -> None:
     config = small_config(300)
     domains = list(pack.WEIGHTS)
@@ -104,7 +117,8 @@ def test_crops_are_what_was_packed(tmp_path: Path) -> None:
         assert len(inside) == 20 or inside[-1] == 3  # a text of five, of which the last is held back
     assert len({row[0] for row in targets}) > 30
     held_back = tokens.validation("code", 4, 20)[1].numpy()
-    assert held_back[0, 0] == config.file_start and held_back.shape == (1, 20)
+    assert held_back.shape == (1, 20)
+    assert held_back[0, :4].tolist() == [40_199, config.file_start, 40_399, config.file_start]
 
 
 def test_crops_begin_where_a_file_begins(tmp_path: Path) -> None:
@@ -193,7 +207,7 @@ def test_weights_are_averaged(made: Path, tmp_path: Path) -> None:
     assert averaged["averaged"] == 2
     run(train.main, *go_on, "--steps", 5)
     last = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    taken = train.load_weights(tmp_path / "checkpoint.pt")[1]
+    taken = load_weights(tmp_path / "checkpoint.pt")[1]
     assert last["averaged"] == 3
     for name, weights in last["network"].items():
         expected = (2 * averaged["mean"][name] + weights) / 3
@@ -207,8 +221,7 @@ def test_the_mean_of_runs(made: Path, tmp_path: Path) -> None:
     run(train.main, made / "tokens", tmp_path / "other", "--init", made / "run", "--steps", 3, *common)
     run(average.main, tmp_path / "mean", made / "run", f"{tmp_path / 'other'}=3")
     first, other, mean = (
-        train.load_weights(folder / "checkpoint.pt")[1]
-        for folder in (made / "run", tmp_path / "other", tmp_path / "mean")
+        load_weights(folder / "checkpoint.pt")[1] for folder in (made / "run", tmp_path / "other", tmp_path / "mean")
     )
     for name in first:
         torch.testing.assert_close(mean[name], 0.25 * first[name] + 0.75 * other[name])
@@ -237,7 +250,7 @@ def test_weights_travel_in_pieces(made: Path, tmp_path: Path, monkeypatch: pytes
     assert len(files) > 2 and max(path.stat().st_size for path in files) == 50_000
     run(pieces.main, "join", tmp_path / "pieces", tmp_path / "joined")
     (config, first), (other_config, joined) = (
-        train.load_weights(folder / "checkpoint.pt") for folder in (made / "run", tmp_path / "joined")
+        load_weights(folder / "checkpoint.pt") for folder in (made / "run", tmp_path / "joined")
     )
     assert config == other_config and first.keys() == joined.keys()
     table = first.pop("ngrams.weight")

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lmzip.models.exact.config import NetworkConfig
-from lmzip.models.training.train import CHECKPOINT, load_weights, save_weights
+from lmzip.models.training.checkpoint import CHECKPOINT, load_weights, save_weights
 
 
 def mean_of(runs: list[tuple[Path, float]]) -> tuple[NetworkConfig, dict[str, Tensor]]:

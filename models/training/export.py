@@ -21,20 +21,12 @@ from lmzip.models.exact import arithmetic
 from lmzip.models.exact.weights import Weights
 from lmzip.models.folder import load_folder
 from lmzip.models.text import TextModel
+from lmzip.models.training.checkpoint import load_network
 from lmzip.models.training.network import Network
 from lmzip.models.training.tokens import VALIDATION_SHARE, symbol_sizes
-from lmzip.models.training.train import CHECKPOINT, load_weights
 
 LENGTH = 512  # tokens of a window in the comparison
 COMPARED = 256  # windows of a model of pixels or samples, about
-
-
-def load_network(path: Path) -> Network:
-    """Load the float network of a checkpoint."""
-    config, weights = load_weights(path)
-    network = Network(config)
-    network.load_state_dict(weights)
-    return network.eval()
 
 
 def windows_of(symbols: np.ndarray) -> np.ndarray:
@@ -72,7 +64,7 @@ def float_bits(network: Network, symbols: np.ndarray) -> float:
 @click.option("--text", "texts", multiple=True, type=click.Path(path_type=Path, exists=True), help="Compare here.")
 def main(run: Path, tokens: Path, out: Path, model_id: str, texts: tuple[Path, ...]) -> None:
     """Round the network of RUN and write it to OUT under the name MODEL_ID."""
-    network = load_network(run / CHECKPOINT)
+    network = load_network(run)
     tensors = {name: tensor.float().numpy() for name, tensor in network.state_dict().items()}
     out.mkdir(parents=True, exist_ok=True)
     Weights.from_float(network.config, tensors).save(out / "weights.safetensors")

@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import NIBBLE_MAX, Matrix
-from lmzip.models.training.train import CHECKPOINT, load_weights, save_weights
+from lmzip.models.training.checkpoint import CHECKPOINT, load_weights, save_weights
 
 PIECE_BYTES = 16_000_000
 TABLE = "ngrams.weight"

@@ -28,12 +28,13 @@ def symbol_sizes(path: Path) -> list[int]:
     return [len(token) for token in Tokenizer.from_file(path).vocabulary]
 
 
-def parts(pieces: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the tokens of a domain's pieces that are trained on, and the held-back end of the last."""
+def parts(pieces: list[Path], mark: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tokens of a domain's pieces that are trained on, and their held-back ends with a mark before each."""
     loaded = [np.load(path, mmap_mode="r") for path in pieces]
     ends = [int(len(piece) * (1 - VALIDATION_SHARE)) for piece in loaded]
     trained = [piece[:end] for piece, end in zip(loaded, ends, strict=True)]
-    return np.concatenate(trained), loaded[-1][ends[-1] :].astype(np.int64)
+    held_back = [part for piece, end in zip(loaded, ends, strict=True) for part in ([mark], piece[end:])]
+    return np.concatenate(trained), np.concatenate(held_back).astype(np.int64)
 
 
 class Tokens:
@@ -51,7 +52,7 @@ class Tokens:
         self.rng = np.random.default_rng(seed)
         trained, self.held_back = {}, {}
         for domain, paths in pieces.items():
-            trained[domain], self.held_back[domain] = parts(paths)
+            trained[domain], self.held_back[domain] = parts(paths, config.file_start)
         self.starts = [np.flatnonzero(tokens == config.file_start) for tokens in trained.values()]
         self.ends = np.cumsum([len(tokens) for tokens in trained.values()])
         self.first = self.ends - [len(tokens) for tokens in trained.values()]
@@ -73,11 +74,12 @@ class Tokens:
         return self._split(torch.where(inside, ids, self.config.file_start))
 
     def validation(self, domain: str, crops: int, length: int) -> tuple[Tensor, Tensor]:
-        """Return the first crops of the held-back end of a domain's last piece."""
+        """Return crops of the held-back ends of a domain's pieces, spread over all of them."""
         tail = self.held_back[domain]
         count = max(1, min(crops, len(tail) // length))
+        begins = np.linspace(0, max(0, len(tail) - length - 1), count).astype(np.int64)
         tail = np.pad(tail, (0, length + 1), constant_values=self.config.file_start)
-        at = np.arange(count)[:, None] * length + np.arange(length + 1)
+        at = begins[:, None] + np.arange(length + 1)
         return self._split(torch.from_numpy(tail[at]).to(self.device))
 
     def _split(self, ids: Tensor) -> tuple[Tensor, Tensor]:

@@ -27,12 +27,14 @@ from torch import Tensor, nn
 
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import Weights
+from lmzip.models.training.checkpoint import CHECKPOINT, load_weights
 from lmzip.models.training.muon import Muon
 from lmzip.models.training.network import Matrix, Network, window_mask
+from lmzip.models.training.score import bits_per_byte
 from lmzip.models.training.tokens import SHARES, Tokens, symbol_sizes
 
-CHECKPOINT = "checkpoint.pt"  # of a run, in its folder
 WARM_UP, DECAY_FROM = 0.02, 0.35  # shares of the budget
+VALIDATION_CROPS = 32  # of each domain
 
 
 def schedule(progress: float, decays: bool) -> float:
@@ -73,17 +75,6 @@ def grown_heads(qkv: NDArray[np.float32], old: NetworkConfig, new: NetworkConfig
     heads = qkv.reshape(-1, old.head_dim, qkv.shape[1])
     queries, others = np.split(heads, [old.num_attention_heads])
     return np.concatenate((queries, others.repeat(copies, axis=0))).reshape(new.qkv_rows, -1)
-
-
-def load_weights(path: Path) -> tuple[NetworkConfig, dict[str, Tensor]]:
-    """Load the config and the weights of a checkpoint, their mean where the run has averaged."""
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    return NetworkConfig.from_dict(json.loads(state["config"])), state["mean"] or state["network"]
-
-
-def save_weights(path: Path, config: NetworkConfig, weights: dict[str, Tensor]) -> None:
-    """Write a checkpoint of weights alone, from which no run can go on but others can begin."""
-    torch.save({"network": weights, "mean": {}, "averaged": 0, "config": config.to_json()}, path)
 
 
 class Trainer:
@@ -173,21 +164,6 @@ class Trainer:
         for name, tensor in weights.items():
             self.mean[name].lerp_(tensor, 1 / self.averaged)
 
-    @torch.no_grad()
-    def bits_per_byte(self, crops: int = 32, length: int = 512) -> dict[str, float]:
-        """Return the code length of the held-back tokens of every domain."""
-        result = {}
-        for domain in self.tokens.held_back:
-            ids, targets = self.tokens.validation(domain, crops, length)
-            nats = size = 0.0
-            for x, y in zip(ids.split(8), targets.split(8), strict=True):
-                counted = (y < self.network.config.vocab_size).sum().item()
-                with torch.autocast(self.device, torch.bfloat16):
-                    nats += self.network.loss(x, y).item() * counted
-                size += self.token_bytes[y].sum().item()
-            result[domain] = round(nats / math.log(2) / size, 4)
-        return result
-
     def progress(self, minutes: float, steps: int) -> float:
         """Return the share of the budget that is spent: of the steps, if there are any, else of the minutes."""
         return self.steps / steps if steps else self.seconds / (60 * minutes)
@@ -238,12 +214,10 @@ class Trainer:
             if time.monotonic() - last_save > 180:
                 self.save()
                 last_save = time.monotonic()
-        Matrix.quantised = True
         self.save()
         if self.averaged:
             self.network.load_state_dict(self.mean)
-        scores = self.bits_per_byte()
-        Matrix.quantised = False
+        scores = bits_per_byte(self.network, self.tokens, self.token_bytes, VALIDATION_CROPS, length)
         record = {
             "steps": self.steps,
             "minutes": self.seconds / 60,
