@@ -21,7 +21,7 @@ from lmzip.models.training import network as training_network
 from lmzip.models.training.checkpoint import load_weights
 from lmzip.models.training.muon import Muon
 from lmzip.models.training.network import Layer, Matrix, Network, window_mask, windowed_attention
-from lmzip.models.training.tokens import Tokens, symbol_sizes
+from lmzip.models.training.tokens import Tokens, symbol_sizes, weights_of
 from lmzip.models.training.train import Trainer, grown_heads, grown_layers
 
 # Of torch, about bfloat16 beside float32 gains, which is what autocast means.
@@ -119,6 +119,34 @@ def test_crops_are_what_was_packed(tmp_path: Path) -> None:
     held_back = tokens.validation("code", 4, 20)[1].numpy()
     assert held_back.shape == (1, 20)
     assert held_back[0, :4].tolist() == [40_199, config.file_start, 40_399, config.file_start]
+
+
+def test_targets_that_repeat_their_crop_count_less() -> None:
+    ids = torch.from_numpy(np.random.default_rng(0).integers(60_000, 60_004, (3, 40)))
+    ids, targets = ids[:, :-1], ids[:, 1:]
+    expected = []
+    for row in zip(ids.tolist(), targets.tolist(), strict=True):
+        pairs = list(zip(*row, strict=True))
+        triples = list(zip([-1, *row[0]], pairs, strict=False))
+        expected.append([
+            0.25 if triples[i] in triples[:i] else 0.5 if pairs[i] in pairs[:i] else 1.0 for i in range(len(pairs))
+        ])  # fmt: skip
+    weights = weights_of(ids, targets, 0.5)
+    assert weights.tolist() == expected and {0.25, 0.5, 1.0} <= set(expected[0])
+
+
+@torch.no_grad()
+def test_a_weighted_loss_is_that_of_the_targets_with_weights() -> None:
+    torch.manual_seed(0)
+    network, ids = Network(small_config(300)), torch.randint(300, (2, 12))
+    targets = ids.roll(-1, 1)
+    targets[0, 5] = 300  # a mark
+    alike = network.loss(ids, targets, weights=torch.full((2, 12), 0.5))
+    torch.testing.assert_close(alike, network.loss(ids, targets))
+    chosen = torch.arange(24).view(2, 12) % 3 == 2  # and so is the mark
+    some = network.loss(ids, targets, weights=chosen.float())
+    torch.testing.assert_close(some, network.loss(ids, torch.where(chosen, targets, 300)))
+    assert abs(some - alike) > 0.01
 
 
 def test_crops_begin_where_a_file_begins(tmp_path: Path) -> None:

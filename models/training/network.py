@@ -159,9 +159,17 @@ class Network(nn.Module):
             x, weight = rounded(x, ACTIVATION_MAX), rounded(weight, WEIGHT_MAX)
         return F.linear(x, weight)
 
-    def loss(self, ids: Tensor, targets: Tensor, mask: BlockMask | None = None) -> Tensor:
-        """Return the mean code length in nats; targets that are marks do not count. A mask is for FlexAttention."""
+    def loss(
+        self, ids: Tensor, targets: Tensor, mask: BlockMask | None = None, weights: Tensor | None = None
+    ) -> Tensor:
+        """Return the mean code length in nats, a weighted one where there are weights (batch, time).
+
+        Targets that are marks do not count. A mask is for FlexAttention.
+        """
         logits = self(ids, mask).float().flatten(0, 1)
         targets = targets.flatten()
         targets = torch.where(targets < self.config.vocab_size, targets, -100)
-        return F.cross_entropy(logits, targets)
+        if weights is None:
+            return F.cross_entropy(logits, targets)
+        weights = weights.flatten() * (targets >= 0)
+        return (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lmzip.models.bundle import SAMPLE_KINDS, kind_of
@@ -18,6 +19,7 @@ from lmzip.models.training.pack import WEIGHTS
 
 DOCUMENT_START_SHARE = 0.05  # crops that begin where a document begins
 VALIDATION_SHARE = 0.005  # the end of every piece, never trained on
+SYMBOL_BITS = 17  # more than any alphabet's, marks included, where three are one integer
 SHARES = {**WEIGHTS, **dict.fromkeys(SAMPLE_KINDS, 1.0)}  # of the crops
 
 
@@ -26,6 +28,25 @@ def symbol_sizes(path: Path) -> list[int]:
     if kind_of(path.read_text(encoding="utf-8")) != "bytes":
         return [1] * ALPHABET
     return [len(token) for token in Tokenizer.from_file(path).vocabulary]
+
+
+def stood_before(values: Tensor) -> Tensor:
+    """Say of each of values (crops, length) whether it stands further left in its row too."""
+    sorted_, order = values.sort(dim=1, stable=True)
+    equal = F.pad(sorted_[:, 1:] == sorted_[:, :-1], (1, 0))
+    return torch.zeros_like(equal).scatter(1, order, equal)
+
+
+def weights_of(ids: Tensor, targets: Tensor, repeated: float) -> Tensor:
+    """Return what targets (crops, length) count in the loss, as float32.
+
+    One that has followed the symbol before it earlier in the crop counts `repeated`, one that has followed the last two
+    its square: in a file the ensemble's counters know those, so that the network should rather learn the others.
+    """
+    pairs = ids << SYMBOL_BITS | targets
+    triples = F.pad(ids[:, :-1], (1, 0), value=(1 << SYMBOL_BITS) - 1) << 2 * SYMBOL_BITS | pairs
+    weights = torch.where(stood_before(pairs), repeated, 1.0)
+    return torch.where(stood_before(triples), repeated**2, weights)
 
 
 def parts(pieces: list[Path], mark: int) -> tuple[np.ndarray, np.ndarray]:

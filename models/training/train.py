@@ -31,10 +31,11 @@ from lmzip.models.training.checkpoint import CHECKPOINT, load_weights
 from lmzip.models.training.muon import Muon
 from lmzip.models.training.network import Matrix, Network, window_mask
 from lmzip.models.training.score import bits_per_byte
-from lmzip.models.training.tokens import SHARES, Tokens, symbol_sizes
+from lmzip.models.training.tokens import SHARES, Tokens, symbol_sizes, weights_of
 
 WARM_UP, DECAY_FROM = 0.02, 0.35  # shares of the budget
 VALIDATION_CROPS = 32  # of each domain
+REPEATED = 0.6  # what a target counts that repeats its crop, found by trial in the ensemble (EXPERIMENTS.md)
 
 
 def schedule(progress: float, decays: bool) -> float:
@@ -170,17 +171,21 @@ class Trainer:
 
     def run(
         self, minutes: float, steps: int, crops: int, length: int, quantise_from: float, average_from: float,
-        compile_: bool,
+        repeated: float, compile_: bool,
     ) -> None:  # fmt: skip
-        """Train until the budget is spent; from the shares quantise_from, average_from of it on round, average."""
+        """Train until the budget is spent; from the shares quantise_from, average_from of it on round, average.
+
+        repeated: what targets count that repeat their crop (`tokens.weights_of`).
+        """
         fused = compile_ and self.device == "cuda"  # FlexAttention has no gradients elsewhere
         mask = window_mask(self.network.config.sliding_window, length, self.device) if fused else None
         loss_of = torch.compile(self.network.loss) if compile_ else self.network.loss
 
         def learn() -> tuple[Tensor, Tensor]:
             ids, targets = self.tokens.batch(crops, length)
+            weights = weights_of(ids, targets, repeated) if repeated < 1 else None
             with torch.autocast(self.device, torch.bfloat16):
-                loss = loss_of(ids, targets, mask)
+                loss = loss_of(ids, targets, mask, weights)
             loss.backward()
             return loss, targets
 
@@ -252,6 +257,9 @@ class Trainer:
     default=1.0,
     help="Share of the budget behind which the weights are averaged: then the rate does not fall.",
 )
+@click.option(
+    "--repeated", default=REPEATED, help="What a target counts that repeats a pair of its crop; 1: as others."
+)
 @click.option("--crops", default=16, help="Crops in a step.")
 @click.option("--length", default=512, help="Tokens in a crop.")
 @click.option("--share", "shares", multiple=True, help="DOMAIN=SHARE of the crops, instead of what is usual.")
@@ -262,7 +270,7 @@ class Trainer:
 def main(
     tokens: Path, out: Path, minutes: float, steps: int, hidden: int, layers: int, kv_heads: int, window: int,
     tied: bool, ngrams: int, init: Path | None, optimizer: str, rate: float, quantise_from: float,
-    average_from: float, crops: int, length: int, shares: tuple[str, ...], threads: int, device: str,
+    average_from: float, crops: int, length: int, repeated: float, shares: tuple[str, ...], threads: int, device: str,
     compile_: bool, seed: int,
 ) -> None:  # fmt: skip
     """Train a network on the packed TOKENS and keep its checkpoint in OUT."""
@@ -283,7 +291,7 @@ def main(
     if init is not None:
         trainer.begin_from(init)
     trainer.restore()
-    trainer.run(minutes, steps, crops, length, quantise_from, average_from, compile_)
+    trainer.run(minutes, steps, crops, length, quantise_from, average_from, repeated, compile_)
 
 
 if __name__ == "__main__":
