@@ -77,10 +77,11 @@ def test_runs_are_scored_on_what_was_held_back(made: Path, tmp_path: Path) -> No
     trained, random = (float(line.split(" english ")[1]) for line in output.splitlines())
     assert trained == pytest.approx(bits_per_byte(made / "run"), abs=0.01)  # more crops than after training
     assert trained < random - 0.1
-    (tmp_path / "tokens").mkdir()
     run(pack.main, made / "texts", tmp_path / "tokens", "--vocabulary", 280, "--sample", 1)
     result = CliRunner().invoke(score.main, [str(tmp_path / "tokens"), str(made / "run")])
     assert result.exit_code == 1 and "a network of 300 symbols, not 280" in result.output
+    result = CliRunner().invoke(score.main, [str(made / "tokens"), str(made / "model")])
+    assert result.exit_code == 1 and "no run of training; there is no checkpoint.pt" in result.output
 
 
 def test_every_batch_has_the_shares_of_its_domains(tmp_path: Path) -> None:
@@ -235,7 +236,7 @@ def test_weights_are_averaged(made: Path, tmp_path: Path) -> None:
     assert averaged["averaged"] == 2
     run(train.main, *go_on, "--steps", 5)
     last = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    taken = load_weights(tmp_path / "checkpoint.pt")[1]
+    taken = load_weights(tmp_path)[1]
     assert last["averaged"] == 3
     for name, weights in last["network"].items():
         expected = (2 * averaged["mean"][name] + weights) / 3
@@ -248,9 +249,7 @@ def test_the_mean_of_runs(made: Path, tmp_path: Path) -> None:
     common = ["--layers", 2, *SIZE]
     run(train.main, made / "tokens", tmp_path / "other", "--init", made / "run", "--steps", 3, *common)
     run(average.main, tmp_path / "mean", made / "run", f"{tmp_path / 'other'}=3")
-    first, other, mean = (
-        load_weights(folder / "checkpoint.pt")[1] for folder in (made / "run", tmp_path / "other", tmp_path / "mean")
-    )
+    first, other, mean = (load_weights(folder)[1] for folder in (made / "run", tmp_path / "other", tmp_path / "mean"))
     for name in first:
         torch.testing.assert_close(mean[name], 0.25 * first[name] + 0.75 * other[name])
     assert not torch.equal(first["norm.weight"], other["norm.weight"])
@@ -277,9 +276,7 @@ def test_weights_travel_in_pieces(made: Path, tmp_path: Path, monkeypatch: pytes
     files = sorted((tmp_path / "pieces").glob("weights-*.bin"))
     assert len(files) > 2 and max(path.stat().st_size for path in files) == 50_000
     run(pieces.main, "join", tmp_path / "pieces", tmp_path / "joined")
-    (config, first), (other_config, joined) = (
-        load_weights(folder / "checkpoint.pt") for folder in (made / "run", tmp_path / "joined")
-    )
+    (config, first), (other_config, joined) = (load_weights(folder) for folder in (made / "run", tmp_path / "joined"))
     assert config == other_config and first.keys() == joined.keys()
     table = first.pop("ngrams.weight")
     torch.testing.assert_close(joined.pop("ngrams.weight"), training_network.rounded(table, 7))

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lmzip.models.exact.config import NetworkConfig
-from lmzip.models.training.checkpoint import CHECKPOINT, load_weights, save_weights
+from lmzip.models.training.checkpoint import load_weights, save_weights
 
 
 def mean_of(runs: list[tuple[Path, float]]) -> tuple[NetworkConfig, dict[str, Tensor]]:
@@ -22,7 +22,7 @@ def mean_of(runs: list[tuple[Path, float]]) -> tuple[NetworkConfig, dict[str, Te
     total = sum(share for _, share in runs)
     if total <= 0:
         raise click.ClickException("the shares add up to nothing")
-    configs, weights = zip(*(load_weights(run / CHECKPOINT) for run, _ in runs), strict=True)
+    configs, weights = zip(*(load_weights(run) for run, _ in runs), strict=True)
     for (run, _), config in zip(runs, configs, strict=True):
         if config != configs[0]:
             raise click.ClickException(f"{run}: not such a network as that of {runs[0][0]}")
@@ -39,8 +39,6 @@ def parse(argument: str) -> tuple[Path, float]:
         parsed = float(share) if equals else 1.0
     except ValueError as error:
         raise click.BadParameter(f"{argument}: the share is not a number") from error
-    if not (run / CHECKPOINT).exists():
-        raise click.BadParameter(f"{run}: no run of training; there is no {CHECKPOINT}")
     return run, parsed
 
 
@@ -50,8 +48,7 @@ def parse(argument: str) -> tuple[Path, float]:
 def main(out: Path, runs: tuple[str, ...]) -> None:
     """Write the mean of the weights of RUNs, each with its SHARE, to OUT/checkpoint.pt."""
     config, weights = mean_of([parse(run) for run in runs])
-    out.mkdir(parents=True, exist_ok=True)
-    save_weights(out / CHECKPOINT, config, weights)
+    save_weights(out, config, weights)
 
 
 if __name__ == "__main__":

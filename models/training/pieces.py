@@ -18,7 +18,7 @@ from safetensors.numpy import load, save
 
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import NIBBLE_MAX, Matrix
-from lmzip.models.training.checkpoint import CHECKPOINT, load_weights, save_weights
+from lmzip.models.training.checkpoint import load_weights, save_weights
 
 PIECE_BYTES = 16_000_000
 TABLE = "ngrams.weight"
@@ -34,7 +34,7 @@ def main() -> None:
 @click.argument("out", type=click.Path(path_type=Path))
 def split(run: Path, out: Path) -> None:
     """Write the weights of RUN into files in OUT."""
-    config, weights = load_weights(run / CHECKPOINT)
+    config, weights = load_weights(run)
     tensors = {name: t.half().cpu().numpy() for name, t in weights.items() if name != TABLE}
     if TABLE in weights:
         table = Matrix.rounded(weights[TABLE].float().cpu().numpy(), NIBBLE_MAX)
@@ -60,8 +60,7 @@ def join(pieces: Path, run: Path) -> None:
     if "ngrams.nibbles" in tensors:
         table = Matrix.from_nibbles(tensors["ngrams.nibbles"], tensors["ngrams.scale"])
         weights[TABLE] = torch.from_numpy(table.values * table.scale[:, None])
-    run.mkdir(parents=True, exist_ok=True)
-    save_weights(run / CHECKPOINT, config, weights)
+    save_weights(run, config, weights)
 
 
 if __name__ == "__main__":

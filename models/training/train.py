@@ -122,7 +122,7 @@ class Trainer:
         values.
         """
         if (folder / CHECKPOINT).exists():
-            config, trained = load_weights(folder / CHECKPOINT)
+            config, trained = load_weights(folder)
             if config != self.network.config:
                 raise click.ClickException(f"{folder}: a run of another network; only exported models grow")
             self.network.load_state_dict(trained)
@@ -209,7 +209,7 @@ class Trainer:
                 self.average()
             self.steps += 1
             self.tokens_seen += crops * length
-            if self.steps % 20 == 0:  # .item() waits for the device
+            if self.steps % 20 == 0:  # .item() waits for the device; targets that repeat their crop count less here too
                 bits = loss.item() / math.log(2) * targets.numel() / self.token_bytes[targets].sum().item()
                 mean = bits if math.isnan(mean) else 0.9 * mean + 0.1 * bits
             self.seconds = time.monotonic() - begun
@@ -258,7 +258,10 @@ class Trainer:
     help="Share of the budget behind which the weights are averaged: then the rate does not fall.",
 )
 @click.option(
-    "--repeated", default=REPEATED, help="What a target counts that repeats a pair of its crop; 1: as others."
+    "--repeated",
+    type=click.FloatRange(0, 1),
+    default=REPEATED,
+    help="What a target counts that repeats a pair of its crop; 1: as others.",
 )
 @click.option("--crops", default=16, help="Crops in a step.")
 @click.option("--length", default=512, help="Tokens in a crop.")
