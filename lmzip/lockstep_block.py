@@ -179,11 +179,14 @@ def _byte_tree(shape: int) -> Tree:
 
 
 def _windows_for(symbols: lockstep.Symbols, data: bytes, model: Model | None, options: Options) -> int:
-    """Return the number of windows: the level's, or fewer where the model wants that or one would be much longer."""
-    windows = min(options.plan.windows(len(data)), len(symbols))
+    """Return the number of windows: the level's, or fewer where the model wants that or one would be much longer.
+
+    Windows keep the threads of a network busy. Without one they would only part what belongs together: programs take
+    up to 7 % fewer bytes in one.
+    """
     if model is None:
-        return windows
-    windows = min(windows, model.most_windows)
+        return 1
+    windows = min(options.plan.windows(len(data)), len(symbols), model.most_windows)
     if not is_portable(model.profile):
         windows = min(windows, lockstep.TWO_COHORTS - 1)  # so that the decoder too asks for all of them at once
     while windows > 1:
