@@ -34,8 +34,8 @@ class Measured:
     def __init__(self, path: Path, model: TextModel) -> None:
         self.data = path.read_bytes()
         self.record = find_record(self.data)
-        self.windows = LEVELS[6].windows(len(self.data))
         self.network = network_helps(self.data, model)
+        self.windows = LEVELS[6].windows(len(self.data)) if self.network else 1
         bytes_ = np.frombuffer(self.data, np.uint8).astype(np.int32)
         self.tree = (
             model.tree if self.network else make_tree([bytes([byte]) for byte in range(256)], best_shape(self.data))

@@ -215,6 +215,15 @@ def test_levels_depend_on_size_alone() -> None:
         assert level.windows(1) == 1 and level.windows(level.block_size) <= level.max_windows
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_only_a_network_needs_windows(level: int) -> None:
+    data, model = TEXT * (40_000 // len(TEXT)), bigram(TEXT)
+    for method, most in (("adaptive", 1), ("ensemble", LEVELS[level].max_windows)):
+        type_, payload = encode_block(data, model, True, Options(level, method=method))
+        plan, _ = container.parse_lockstep_payload(type_, payload, len(data))
+        assert plan.windows == min(most, LEVELS[level].windows(len(data)))
+
+
 @pytest.mark.parametrize("bad", [{"level": 0}, {"level": 10}, {"coder": "huffman"}])
 def test_bad_options(bad: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="must be"):
