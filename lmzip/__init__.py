@@ -4,10 +4,12 @@ The interface follows `compression.zstd` of the standard library.
 """
 
 from lmzip import equal_info
+from lmzip.compressor import LMZCompressor
+from lmzip.decompressor import LMZDecompressor
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError, TruncatedError, UnsupportedError
 from lmzip.file import LMZFile, open  # noqa: A004 - the standard library's name for it
 from lmzip.library import load_model
-from lmzip.stream import FrameInfo, LMZCompressor, LMZDecompressor, compress, decompress, get_frame_info
+from lmzip.stream import FrameInfo, compress, decompress, get_frame_info
 
 __version__ = "0.1.0"
 

@@ -34,7 +34,7 @@ LAZY = {
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EPILOG = """\b
-Also as gzip: lmzip FILE, lmzip -d FILE.lmz, -t, -l, lmzip < IN > OUT, tar -I lmzip -cf X.tar.lmz FOLDER.
+Also as gzip: lmzip FILE, lmzip -d FILE.lmzip, -t, -l, lmzip < IN > OUT, tar -I lmzip -cf X.tar.lmzip FOLDER.
 A file that has the name of a command: lmzip ./list.
 
 \b
@@ -68,7 +68,7 @@ output_options = joined(
     click.option("-c", "--stdout", is_flag=True, help="Write to standard output."),
     click.option("-o", "--output", metavar="FILE", help="Write to FILE; - is standard output."),
     click.option("--rm/--keep", " /-k", "remove", help="Remove a file once its output is safe, or keep it [keep]."),
-    click.option("-f", "--force", is_flag=True, help="Overwrite; write to a terminal; compress .lmz files again."),
+    click.option("-f", "--force", is_flag=True, help="Overwrite; write to a terminal; compress .lmzip files again."),
 )
 model_options = joined(
     click.option("-m", "--model", metavar="MODEL", help="A folder, or the id of a model that ships."),
@@ -126,7 +126,7 @@ def commands() -> None:
 @commands.command("compress")
 @joined(files_argument, encode_options, output_options, model_options, talk_options)
 def compress(**options: Any) -> int:
-    """Compress each of FILES to FILE.lmz.
+    """Compress each of FILES to FILE.lmzip.
 
     The file is kept. Its mode and time of change pass to the output.
     """
@@ -136,7 +136,7 @@ def compress(**options: Any) -> int:
 @commands.command("decompress")
 @joined(files_argument, decode_options, output_options, model_options, talk_options)
 def decompress(**options: Any) -> int:
-    """Decompress each of FILES, whose names end in .lmz."""
+    """Decompress each of FILES, whose names end in .lmzip."""
     return jobs.run("decompress", jobs.Request(**options))
 
 

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import IO, Any, cast
 
 from lmzip import container
+from lmzip.compressor import LMZCompressor, Progress
 from lmzip.container import Header
+from lmzip.decompressor import LMZDecompressor, decode_block
 from lmzip.errors import CorruptError, TruncatedError
 from lmzip.library import model_for
 from lmzip.models.base import Predictor
-from lmzip.stream import LMZCompressor, LMZDecompressor, Progress, decode_block
 
 _READ_SIZE = 1 << 16
 

@@ -11,10 +11,12 @@ from typing import Any
 import click
 
 from lmzip import library, paths
+from lmzip.compressor import LMZCompressor
+from lmzip.decompressor import LMZDecompressor
 from lmzip.errors import CorruptError, LMZError
 from lmzip.options import DEFAULT_LEVEL, Options
 from lmzip.paths import STANDARD, MisuseError, Sink, Source
-from lmzip.stream import LMZCompressor, LMZDecompressor, get_frame_info
+from lmzip.stream import get_frame_info
 from lmzip.terminal import Exit, Progress, compressed_text, report_failure, say, size_text, worst
 
 PIECE = 1 << 18  # bytes read at a time; no less than get_frame_info asks for

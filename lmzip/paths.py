@@ -10,7 +10,7 @@ import stat
 from pathlib import Path
 from typing import IO, Self
 
-SUFFIX = ".lmz"
+SUFFIX = ".lmzip"
 STANDARD = "-"  # the name that means standard input or output
 
 # What link() says where a file system has no hard links.
@@ -164,7 +164,7 @@ def open_source(name: str, *, any_kind: bool) -> Source:
         return Source(name, file, status.st_size - file.tell() if stat.S_ISREG(status.st_mode) else None, None)
     kind = os.stat(name).st_mode
     if stat.S_ISDIR(kind):
-        raise SkippedError("is a folder; to pack one: tar -I lmzip -cf NAME.tar.lmz FOLDER")
+        raise SkippedError("is a folder; to pack one: tar -I lmzip -cf NAME.tar.lmzip FOLDER")
     if not stat.S_ISREG(kind) and (stat.S_ISSOCK(kind) or not any_kind):
         raise SkippedError("is not a regular file; a pipe or device is read with -c or -o")
     file = open(name, "rb")  # noqa: SIM115 - Source closes it

@@ -88,6 +88,6 @@ def text(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
-    path = tmp_path / "book.txt.lmz"
+    path = tmp_path / "book.txt.lmzip"
     path.write_bytes(lmzip.compress(TEXT, method="general"))
     return path

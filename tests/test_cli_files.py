@@ -20,11 +20,11 @@ def test_round_trip_keeps_mode_time_and_source(call: Call, text: Path, tmp_path:
     text.chmod(0o640)
     os.utime(text, ns=(1, 1_500_000_000_987_654_321))
     assert call("compress", "--method", "general", "book.txt").code == 0
-    assert names(tmp_path) == ["book.txt", "book.txt.lmz"]
+    assert names(tmp_path) == ["book.txt", "book.txt.lmzip"]
     text.rename(tmp_path / "first")
-    assert call("decompress", "book.txt.lmz").code == 0
+    assert call("decompress", "book.txt.lmzip").code == 0
     assert text.read_bytes() == TEXT
-    for path in (text, tmp_path / "book.txt.lmz"):
+    for path in (text, tmp_path / "book.txt.lmzip"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o640
         assert path.stat().st_mtime_ns == 1_500_000_000_987_654_321
 
@@ -33,8 +33,8 @@ def test_round_trip_keeps_mode_time_and_source(call: Call, text: Path, tmp_path:
 def test_any_content(call: Call, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "f").write_bytes(content)
     assert call("--method", "general", "f").code == 0
-    assert lmzip.get_frame_info((tmp_path / "f.lmz").read_bytes()).content_size == len(content)
-    assert call("-d", "f.lmz", "-o", "g").code == 0
+    assert lmzip.get_frame_info((tmp_path / "f.lmzip").read_bytes()).content_size == len(content)
+    assert call("-d", "f.lmzip", "-o", "g").code == 0
     assert (tmp_path / "g").read_bytes() == content
 
 
@@ -73,24 +73,24 @@ _open = open
 def test_existing_target(call: Call, text: Path, packed: Path) -> None:
     packed.write_bytes(b"something else")
     outcome = call("--method", "general", "book.txt")
-    assert outcome == (3, b"", "lmzip: book.txt: book.txt.lmz exists; -f overwrites it\n")
+    assert outcome == (3, b"", "lmzip: book.txt: book.txt.lmzip exists; -f overwrites it\n")
     assert packed.read_bytes() == b"something else"
     assert call("--method", "general", "-f", "book.txt").code == 0
     assert lmzip.decompress(packed.read_bytes()) == TEXT
     text.write_bytes(b"old")
-    assert call("-d", "book.txt.lmz").code == 3 and text.read_bytes() == b"old"
-    assert call("-df", "book.txt.lmz").code == 0 and text.read_bytes() == TEXT
+    assert call("-d", "book.txt.lmzip").code == 3 and text.read_bytes() == b"old"
+    assert call("-df", "book.txt.lmzip").code == 0 and text.read_bytes() == TEXT
 
 
 def test_remove(call: Call, text: Path, tmp_path: Path) -> None:
-    assert call("--method", "general", "--rm", "book.txt").code == 0 and names(tmp_path) == ["book.txt.lmz"]
-    assert call("-d", "--rm", "book.txt.lmz").code == 0 and names(tmp_path) == ["book.txt"]
+    assert call("--method", "general", "--rm", "book.txt").code == 0 and names(tmp_path) == ["book.txt.lmzip"]
+    assert call("-d", "--rm", "book.txt.lmzip").code == 0 and names(tmp_path) == ["book.txt"]
     assert call("--method", "general", "--rm", "-k", "book.txt").code == 0  # the last one counts
-    assert names(tmp_path) == ["book.txt", "book.txt.lmz"]
+    assert names(tmp_path) == ["book.txt", "book.txt.lmzip"]
     assert call("--method", "general", "--rm", "book.txt").code == 3 and text.exists()
-    (tmp_path / "bad.lmz").write_bytes(lmzip.compress(TEXT, method="general")[:-1])
-    assert call("-d", "--rm", "bad.lmz").code == 1
-    assert names(tmp_path) == ["bad.lmz", "book.txt", "book.txt.lmz"]
+    (tmp_path / "bad.lmzip").write_bytes(lmzip.compress(TEXT, method="general")[:-1])
+    assert call("-d", "--rm", "bad.lmzip").code == 1
+    assert names(tmp_path) == ["bad.lmzip", "book.txt", "book.txt.lmzip"]
 
 
 def test_remove_after_the_output_is_safe(call: Call, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +119,7 @@ def test_remove_of_a_link(call: Call, text: Path, tmp_path: Path) -> None:
     outcome = call("--method", "general", "--rm", "link")
     assert outcome.code == 3 and "is a symbolic link" in outcome.err and (tmp_path / "link").is_symlink()
     assert call("--method", "general", "--rm", "-f", "link").code == 0
-    assert names(tmp_path) == ["book.txt", "link.lmz"]
+    assert names(tmp_path) == ["book.txt", "link.lmzip"]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_remove_of_a_link(call: Call, text: Path, tmp_path: Path) -> None:
         (["--nonsense", "book.txt"], "No such option"),
         (["decompress", "-9", "book.txt"], "No such option"),
         (["-T", "-1", "book.txt"], "Invalid value"),
-        (["-d", "book.txt"], "book.txt: does not end in .lmz; name the output with -o FILE, or use -c"),
+        (["-d", "book.txt"], "book.txt: does not end in .lmzip; name the output with -o FILE, or use -c"),
         (["-o", ".", "book.txt"], ". is a folder"),
         (["-f", "-o", "book.txt", "book.txt"], "book.txt is the input itself"),
     ],
@@ -148,27 +148,27 @@ def test_misuse(call: Call, text: Path, tmp_path: Path, words: list[str], messag
 
 def test_what_is_skipped(call: Call, packed: Path, tmp_path: Path) -> None:
     assert call("--method", "general", ".").code == 3
-    outcome = call("--method", "general", "book.txt.lmz")
-    assert outcome.code == 3 and "already has the suffix .lmz" in outcome.err
+    outcome = call("--method", "general", "book.txt.lmzip")
+    assert outcome.code == 3 and "already has the suffix .lmzip" in outcome.err
     os.mkfifo(tmp_path / "fifo")
     assert call("--method", "general", "fifo").code == 3
-    assert names(tmp_path) == ["book.txt.lmz", "fifo"]
-    assert call("--method", "general", "-f", "book.txt.lmz").code == 0
-    assert lmzip.decompress((tmp_path / "book.txt.lmz.lmz").read_bytes()) == packed.read_bytes()
+    assert names(tmp_path) == ["book.txt.lmzip", "fifo"]
+    assert call("--method", "general", "-f", "book.txt.lmzip").code == 0
+    assert lmzip.decompress((tmp_path / "book.txt.lmzip.lmzip").read_bytes()) == packed.read_bytes()
 
 
 def test_several_files_with_bad_ones(call: Call, text: Path, packed: Path, tmp_path: Path) -> None:
-    (tmp_path / "broken.lmz").write_bytes(packed.read_bytes()[:-20])
-    (tmp_path / "other.lmz").write_bytes(packed.read_bytes())
-    outcome = call("decompress", "book.txt.lmz", "broken.lmz", "missing.lmz", "other.lmz")
+    (tmp_path / "broken.lmzip").write_bytes(packed.read_bytes()[:-20])
+    (tmp_path / "other.lmzip").write_bytes(packed.read_bytes())
+    outcome = call("decompress", "book.txt.lmzip", "broken.lmzip", "missing.lmzip", "other.lmzip")
     assert outcome.code == 1
     assert [line.split(":")[1] for line in outcome.err.splitlines()[:3]] == [
-        " book.txt.lmz",
-        " broken.lmz",
-        " missing.lmz",
+        " book.txt.lmzip",
+        " broken.lmzip",
+        " missing.lmzip",
     ]
     assert (tmp_path / "other").read_bytes() == TEXT and "broken" not in names(tmp_path)
-    assert call("-d", "book.txt.lmz", "other.lmz").code == 3
+    assert call("-d", "book.txt.lmzip", "other.lmzip").code == 3
 
 
 def test_worst_of_the_codes() -> None:
@@ -178,7 +178,7 @@ def test_worst_of_the_codes() -> None:
 def test_streams_of_several_files(call: Call, text: Path, packed: Path) -> None:
     outcome = call("--method", "general", "-c", "book.txt", "book.txt")
     assert outcome.code == 0 and outcome.err == "" and lmzip.decompress(outcome.out) == TEXT * 2
-    assert call("-dc", "book.txt.lmz", "book.txt.lmz").out == TEXT * 2
+    assert call("-dc", "book.txt.lmzip", "book.txt.lmzip").out == TEXT * 2
 
 
 def test_control_characters_do_not_reach_the_terminal(call: Call, tmp_path: Path) -> None:
@@ -215,22 +215,22 @@ def test_bad_data(
 ) -> None:
     packed.write_bytes(damage(packed.read_bytes()))
     for words in (["-d"], ["test"], ["decompress", "-f", "-o", "out"]):
-        outcome = call(*words, "book.txt.lmz")
+        outcome = call(*words, "book.txt.lmzip")
         assert outcome.code == code and outcome.out == b""
-        assert outcome.err.startswith("lmzip: book.txt.lmz: ") and message in outcome.err
+        assert outcome.err.startswith("lmzip: book.txt.lmzip: ") and message in outcome.err
         assert outcome.err.count("\n") == 1
-    assert names(tmp_path) == ["book.txt.lmz"]
+    assert names(tmp_path) == ["book.txt.lmzip"]
 
 
 def test_output_is_bounded(call: Call, packed: Path, tmp_path: Path) -> None:
     packed.write_bytes(packed.read_bytes() * 2)
-    assert call("-d", "--max-output", "5999", "book.txt.lmz").code == 1 and names(tmp_path) == ["book.txt.lmz"]
-    assert call("-d", "--max-output", "6000", "book.txt.lmz").code == 0
+    assert call("-d", "--max-output", "5999", "book.txt.lmzip").code == 1 and names(tmp_path) == ["book.txt.lmzip"]
+    assert call("-d", "--max-output", "6000", "book.txt.lmzip").code == 0
     assert (tmp_path / "book.txt").read_bytes() == TEXT * 2
 
 
 def test_frames_longer_than_a_piece(call: Call, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "PIECE", 256)
     packed.write_bytes(packed.read_bytes() * 3 + lmzip.compress(b"", method="general"))
-    assert call("-d", "book.txt.lmz").code == 0
+    assert call("-d", "book.txt.lmzip").code == 0
     assert (tmp_path / "book.txt").read_bytes() == TEXT * 3

@@ -23,8 +23,8 @@ def test_model_options(call: Call, text: Path, tmp_path: Path, mock_model: list[
     assert call("-f", "-T0", "book.txt").code == 0
     assert call("-f", "-4", "book.txt").code == 0
     assert mock_model == [("somewhere", 3, "torch"), (BASE, None, None), (SMALL, None, None)]
-    assert call("-dc", "-m", "somewhere", "book.txt.lmz").out == SHORT
-    assert call("-dc", "book.txt.lmz").code == 4
+    assert call("-dc", "-m", "somewhere", "book.txt.lmzip").out == SHORT
+    assert call("-dc", "book.txt.lmzip").code == 4
     outcome = call("-m", "somewhere", "-f", "book.txt")
     assert outcome.err.startswith("lmzip: compiling for this machine\nbook.txt: ")
     assert call("-q", "-m", "somewhere", "-f", "book.txt").err == ""
@@ -39,16 +39,16 @@ def test_real_model(call: Call, tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "f").write_bytes(b"abaacaaadaa" * 3 + os.urandom(2) + b"a" * 50)
     before = (tmp_path / "f").read_bytes()
     assert call("-m", str(tiny_model), "--method", "ensemble", "f").code == 0
-    (line,) = call("list", "--json", "f.lmz").out.splitlines()
+    (line,) = call("list", "--json", "f.lmzip").out.splitlines()
     assert json.loads(line)["frames"][0]["blocks"][0]["model"] == "tiny"
-    assert call("-dc", "-T", "1", "-m", str(tiny_model), "f.lmz").out == before
-    assert call("-d", "-f", "-m", str(tiny_model), "f.lmz").code == 0 and (tmp_path / "f").read_bytes() == before
+    assert call("-dc", "-T", "1", "-m", str(tiny_model), "f.lmzip").out == before
+    assert call("-d", "-f", "-m", str(tiny_model), "f.lmzip").code == 0 and (tmp_path / "f").read_bytes() == before
     changed = tmp_path / "changed"
     changed.mkdir()
     for path in tiny_model.iterdir():
         (changed / path.name).write_bytes(path.read_bytes())
     (changed / "config.json").write_text((tiny_model / "config.json").read_text() + " ")
-    outcome = call("-t", "-m", "changed", "f.lmz")
+    outcome = call("-t", "-m", "changed", "f.lmzip")
     assert outcome.code == 4 and "needs the model tiny with sha256" in outcome.err
 
 
@@ -96,12 +96,12 @@ def test_result_lines(call: Call, text: Path, packed: Path, tmp_path: Path) -> N
     line = f"book.txt: {size / 30:.1f} % ({sizes}, {size * 8 / 3000:.2f} bits/byte)"
     assert call("--method", "general", "book.txt") == (0, b"", line + "\n")
     assert call("--method", "general", "-fv", "book.txt").err.startswith(line + ", 0.")
-    assert call("-df", "book.txt.lmz").err == f"book.txt.lmz: {terminal.size_text(size)} -> 2.93 KiB\n"
-    assert call("-t", "book.txt.lmz").err == ""
-    assert call("test", "-v", "book.txt.lmz").err.startswith(
-        f"book.txt.lmz: ok ({terminal.size_text(size)} -> 2.93 KiB)"
+    assert call("-df", "book.txt.lmzip").err == f"book.txt.lmzip: {terminal.size_text(size)} -> 2.93 KiB\n"
+    assert call("-t", "book.txt.lmzip").err == ""
+    assert call("test", "-v", "book.txt.lmzip").err.startswith(
+        f"book.txt.lmzip: ok ({terminal.size_text(size)} -> 2.93 KiB)"
     )
-    assert call("-dc", "book.txt.lmz").err == "" and call("-dcv", "book.txt.lmz").err != ""
+    assert call("-dc", "book.txt.lmzip").err == "" and call("-dcv", "book.txt.lmzip").err != ""
     (tmp_path / "empty").touch()
     assert "0 B -> " in call("--method", "general", "empty").err
 
@@ -117,15 +117,15 @@ def test_json_results(call: Call, text: Path, tmp_path: Path) -> None:
     keys = {"command", "file", "output", "content_size", "compressed_size", "seconds", "error", "exit_code"}
     outcome = call("--method", "general", "--json", "book.txt", "missing")
     good, bad = map(json.loads, outcome.out.splitlines())
-    size = (tmp_path / "book.txt.lmz").stat().st_size
+    size = (tmp_path / "book.txt.lmzip").stat().st_size
     assert good.keys() == bad.keys() == keys and outcome.code == 1
-    assert (good["command"], good["file"], good["output"]) == ("compress", "book.txt", "book.txt.lmz")
+    assert (good["command"], good["file"], good["output"]) == ("compress", "book.txt", "book.txt.lmzip")
     assert (good["content_size"], good["compressed_size"], good["error"], good["exit_code"]) == (3000, size, None, 0)
     assert (bad["error"], bad["exit_code"]) == ("No such file or directory", 1)
     assert outcome.err == "lmzip: missing: No such file or directory\n"
-    tested = json.loads(call("test", "--json", "book.txt.lmz").out)
+    tested = json.loads(call("test", "--json", "book.txt.lmzip").out)
     assert (tested["command"], tested["output"], tested["content_size"]) == ("test", None, 3000)
-    outcome = call("-dc", "--json", "book.txt.lmz")  # standard output is the data's
+    outcome = call("-dc", "--json", "book.txt.lmzip")  # standard output is the data's
     assert outcome.out == TEXT and json.loads(outcome.err)["compressed_size"] == size
 
 
@@ -169,11 +169,11 @@ def test_progress_over_frames() -> None:
 def test_list(call: Call, tmp_path: Path) -> None:
     frames = [lmzip.compress(SHORT, model=MODEL, coder="rans")]
     frames += [lmzip.compress(data, 3, method="general") for data in (NOISE, b"")]
-    (tmp_path / "f.lmz").write_bytes(b"".join(frames))
-    outcome = call("list", "--json", "f.lmz")
+    (tmp_path / "f.lmzip").write_bytes(b"".join(frames))
+    outcome = call("list", "--json", "f.lmzip")
     found = json.loads(outcome.out)
     assert outcome.code == 0 and found["error"] is None and found["exit_code"] == 0
-    assert (found["file"], found["compressed_size"], found["content_size"]) == ("f.lmz", sum(map(len, frames)), 5400)
+    assert (found["file"], found["compressed_size"], found["content_size"]) == ("f.lmzip", sum(map(len, frames)), 5400)
     assert found["ratio"] == found["compressed_size"] / 5400
     first, second, third = found["frames"]
     assert (first["offset"], first["size"], first["level"]) == (0, len(frames[0]), 6)
@@ -187,14 +187,14 @@ def test_list(call: Call, tmp_path: Path) -> None:
     )
     (block,) = second["blocks"]
     assert (block["method"], block["model"], block["start"], block["content_size"]) == ("stored", None, 400, 5000)
-    data = (tmp_path / "f.lmz").read_bytes()[block["offset"] : block["offset"] + block["size"]]
+    data = (tmp_path / "f.lmzip").read_bytes()[block["offset"] : block["offset"] + block["size"]]
     assert data.endswith(NOISE)
     assert (second["level"], third["content_size"], third["blocks"]) == (3, 0, [])
 
-    head, row = call("-l", "f.lmz").out.decode().splitlines()
+    head, row = call("-l", "f.lmzip").out.decode().splitlines()
     assert head.split() == ["frames", "blocks", "compressed", "content", "ratio", "model", "level", "file"]
-    assert row.split()[:2] == ["3", "2"] and row.split()[-3:] == ["mock-bigram", "6,3", "f.lmz"]
-    verbose = call("list", "-v", "f.lmz").out.decode()
+    assert row.split()[:2] == ["3", "2"] and row.split()[-3:] == ["mock-bigram", "6,3", "f.lmzip"]
+    verbose = call("list", "-v", "f.lmzip").out.decode()
     assert "ensemble (mock-bigram, rans)" in verbose and f"{block['offset']:,}" in verbose and "stored" in verbose
 
 
@@ -202,12 +202,12 @@ def test_list_of_bad_files(call: Call, packed: Path, tmp_path: Path) -> None:
     data = packed.read_bytes()
     for name, content in {"cut": data[:-1], "half": data[:100], "junk": data + b"junk", "empty": b""}.items():
         (tmp_path / name).write_bytes(content)
-    outcome = call("list", "--json", "cut", "half", "junk", "empty", "book.txt.lmz", "missing")
+    outcome = call("list", "--json", "cut", "half", "junk", "empty", "book.txt.lmzip", "missing")
     found = [json.loads(line) for line in outcome.out.splitlines()]
     assert outcome.code == 1 and [entry["exit_code"] for entry in found] == [1, 1, 1, 1, 0, 1]
     assert "after the frame that ends at byte" in found[2]["error"]
     assert len(outcome.err.splitlines()) == 5
-    assert "book.txt.lmz" in call("list", "cut", "book.txt.lmz").out.decode()
+    assert "book.txt.lmzip" in call("list", "cut", "book.txt.lmzip").out.decode()
 
 
 def test_list_compares_the_index(call: Call, packed: Path) -> None:
@@ -215,7 +215,7 @@ def test_list_compares_the_index(call: Call, packed: Path) -> None:
     # The block of one and the index of the other; every check value by itself is right.
     start = one.index(b"\x20", len(one) - 64)
     packed.write_bytes(one[:start] + two[two.index(b"\x20", len(two) - 64) :])
-    assert call("list", "book.txt.lmz").code == 1
+    assert call("list", "book.txt.lmzip").code == 1
 
 
 # Help

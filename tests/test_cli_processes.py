@@ -25,12 +25,12 @@ from lmzip import jobs
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        (["-t", "book.txt.lmz"], 0), (["-t", "book.txt"], 1), (["--rm"], 2), (["-d", "book.txt.lmz"], 3),
-        (["-t", "book.txt.lmz", "other.lmz"], 4),
+        (["-t", "book.txt.lmzip"], 0), (["-t", "book.txt"], 1), (["--rm"], 2), (["-d", "book.txt.lmzip"], 3),
+        (["-t", "book.txt.lmzip", "other.lmzip"], 4),
     ],
 )  # fmt: skip
 def test_exit_codes(text: Path, packed: Path, tmp_path: Path, words: list[str], code: int) -> None:
-    (tmp_path / "other.lmz").write_bytes(lmzip.compress(SHORT, model=MODEL))
+    (tmp_path / "other.lmzip").write_bytes(lmzip.compress(SHORT, model=MODEL))
     done = process(*words, cwd=tmp_path)
     assert done.returncode == code and done.stdout == b"" and bool(done.stderr) == bool(code)
 
@@ -56,11 +56,11 @@ def test_tar(tmp_path: Path) -> None:
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     (tmp_path / "folder" / "inner" / "file").write_bytes(TEXT)
     program = f"{' '.join(LMZIP)} --method general"
-    subprocess.run(["tar", "-I", program, "-cf", "folder.tar.lmz", "folder"], cwd=tmp_path, check=True)
-    assert lmzip.decompress((tmp_path / "folder.tar.lmz").read_bytes())[257:262] == b"ustar"
+    subprocess.run(["tar", "-I", program, "-cf", "folder.tar.lmzip", "folder"], cwd=tmp_path, check=True)
+    assert lmzip.decompress((tmp_path / "folder.tar.lmzip").read_bytes())[257:262] == b"ustar"
     (tmp_path / "folder" / "inner" / "file").unlink()
     done = subprocess.run(
-        ["tar", "-I", program, "-xf", "folder.tar.lmz"], cwd=tmp_path, check=True, capture_output=True
+        ["tar", "-I", program, "-xf", "folder.tar.lmzip"], cwd=tmp_path, check=True, capture_output=True
     )
     assert (tmp_path / "folder" / "inner" / "file").read_bytes() == TEXT and done.stderr == b""
 
@@ -70,7 +70,7 @@ def test_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     # Shells start background processes with SIGINT ignored, which the child would inherit.
     code = (
         f"import signal; signal.signal({int(number)}, signal.SIG_DFL)\n"
-        "from lmzip.cli import main; main(['--method', 'general', '-1', '-o', 'out.lmz'])"
+        "from lmzip.cli import main; main(['--method', 'general', '-1', '-o', 'out.lmzip'])"
     )
     words = [sys.executable, "-c", code]
     child = subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -94,7 +94,7 @@ def test_ignored_signals_stay_ignored(call: Call, packed: Path, monkeypatch: pyt
     for handler in (signal.SIG_IGN, signal.SIG_DFL):
         before = signal.signal(signal.SIGHUP, handler)
         try:
-            assert call("-t", "book.txt.lmz").code == 0
+            assert call("-t", "book.txt.lmzip").code == 0
             assert signal.getsignal(signal.SIGHUP) == handler
         finally:
             signal.signal(signal.SIGHUP, before)
@@ -115,7 +115,7 @@ def test_full_disk(tmp_path: Path) -> None:
         pytest.skip("no disk can be mounted here")
     done = alone(f"{mount} && {compress}")
     assert (done.returncode, done.stdout) == (1, b"noise\n")
-    assert done.stderr == b"lmzip: noise: noise.lmz: No space left on device\n"
+    assert done.stderr == b"lmzip: noise: noise.lmzip: No space left on device\n"
 
 
 def test_full_quota(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_full_quota(tmp_path: Path) -> None:
         "from lmzip.cli import main; main(['--method', 'general', 'noise'])"
     )
     done = subprocess.run([sys.executable, "-c", limited], cwd=tmp_path, capture_output=True)
-    assert done.returncode == 1 and done.stderr == b"lmzip: noise: noise.lmz: File too large\n"
+    assert done.returncode == 1 and done.stderr == b"lmzip: noise: noise.lmzip: File too large\n"
     assert names(tmp_path) == ["noise"]
 
 
@@ -137,10 +137,10 @@ def test_full_standard_output(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (1, b"lmzip: noise: standard output: No space left on device\n")
 
 
-@pytest.mark.parametrize("words", [["-dc", "zeros.lmz"], ["list", "-v", "many.lmz"]])
+@pytest.mark.parametrize("words", [["-dc", "zeros.lmzip"], ["list", "-v", "many.lmzip"]])
 def test_broken_pipe_is_quiet(tmp_path: Path, words: list[str]) -> None:
-    (tmp_path / "zeros.lmz").write_bytes(lmzip.compress(bytes(1 << 20), 1, method="general"))
-    (tmp_path / "many.lmz").write_bytes(lmzip.compress(b"x", method="general") * 2000)
+    (tmp_path / "zeros.lmzip").write_bytes(lmzip.compress(bytes(1 << 20), 1, method="general"))
+    (tmp_path / "many.lmzip").write_bytes(lmzip.compress(b"x", method="general") * 2000)
     child = subprocess.Popen([*LMZIP, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert child.stdout is not None and child.stderr is not None
     with child:
@@ -192,7 +192,7 @@ def test_torch_is_not_imported_for_nothing(tmp_path: Path, packed: Path) -> None
         import sys
         from lmzip.cli import main
         codes = []
-        for words in ["--help"], ["--version"], ["list", "-v", "book.txt.lmz"], ["-l", "--json", "book.txt.lmz"]:
+        for words in ["--help"], ["--version"], ["list", "-v", "book.txt.lmzip"], ["-l", "--json", "book.txt.lmzip"]:
             try:
                 main(words)
             except SystemExit as end:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("small_blocks")
 
 @pytest.fixture
 def path(tmp_path: pathlib.Path) -> pathlib.Path:
-    path = tmp_path / "file.lmz"
+    path = tmp_path / "file.lmzip"
     with lmzip.open(path, "wb", level=1, model=MODEL) as file:
         file.writelines(LINES)  # type: ignore[arg-type]
     return path

@@ -13,7 +13,7 @@ from command import Call
 from language_models import byte_level
 
 import lmzip
-from lmzip import codec, container, equal_info, lockstep, lockstep_block, stream
+from lmzip import codec, container, equal_info, lockstep, lockstep_block, compressor
 from lmzip.codec import decode_payload
 from lmzip.container import ModelDefinition
 from lmzip.errors import LMZError, ModelError
@@ -123,18 +123,18 @@ def test_windows_of_equal_information_are_not_made(model: FloatModel) -> None:
 
 def test_on_the_command_line(folder: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        stream, "encode_block",
+        compressor, "encode_block",
         lambda data, model, first, *rest: (container.MODEL, coded(container.MODEL, data, model, first)),
     )  # fmt: skip
     (tmp_path / "a").write_bytes(TEXT)
     assert call("compress", "-m", f"float:{folder}", "-T", "1", "--method", "model", "a").code == 0
-    assert b"(not portable)" in call("list", "a.lmz").out
-    listed = json.loads(call("list", "--json", "a.lmz").out)
+    assert b"(not portable)" in call("list", "a.lmzip").out
+    listed = json.loads(call("list", "--json", "a.lmzip").out)
     assert listed["frames"][0]["models"][0]["profile"].startswith("float-1 {")
-    outcome = call("decompress", "a.lmz", "-c")
+    outcome = call("decompress", "a.lmzip", "-c")
     assert outcome.code == 4 and "float:gpt_neox-" in outcome.err
-    assert call("decompress", "-m", f"float:{folder}", "-T", "1", "a.lmz", "-c").out == TEXT
-    outcome = call("decompress", "-m", f"float:{folder}", "-T", "2", "a.lmz", "-c")
+    assert call("decompress", "-m", f"float:{folder}", "-T", "1", "a.lmzip", "-c").out == TEXT
+    outcome = call("decompress", "-m", f"float:{folder}", "-T", "2", "a.lmzip", "-c")
     assert outcome.code == 4 and "threads 1 there, 2 here" in outcome.err
     assert call("compress", "-m", f"float:{tmp_path}", "a", "-c").code == 4
 

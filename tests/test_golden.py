@@ -16,12 +16,12 @@ import lmzip
 from lmzip.options import LEVELS
 
 FOLDER = Path(__file__).parent / "golden"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.lmz"))
+NAMES = sorted(path.stem for path in FOLDER.glob("*.lmzip"))
 SAMPLES = FOLDER.parent.parent / "corpora" / "samples"
 
 
 def load(name: str) -> tuple[bytes, dict[str, object]]:
-    return (FOLDER / f"{name}.lmz").read_bytes(), json.loads((FOLDER / f"{name}.json").read_text())
+    return (FOLDER / f"{name}.lmzip").read_bytes(), json.loads((FOLDER / f"{name}.json").read_text())
 
 
 def test_there_are_golden_files_of_every_kind() -> None:
@@ -85,7 +85,7 @@ def test_golden_in_other_environments(environment: dict[str, str], tmp_path: Pat
     if "NUMBA_CPU_NAME" in environment:  # compiles for the other processor, into a cache of its own
         environment = {**environment, "NUMBA_CACHE_DIR": str(tmp_path)}
     result = subprocess.run(
-        [sys.executable, "-c", DECODE, *(str(FOLDER / f"{name}.lmz") for name in names)],
+        [sys.executable, "-c", DECODE, *(str(FOLDER / f"{name}.lmzip") for name in names)],
         env={**os.environ, **environment}, cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
     assert result.stdout.split() == [load(name)[1]["sha256"] for name in names]

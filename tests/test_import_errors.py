@@ -290,8 +290,8 @@ def test_the_command(call: Call, source: Path, tmp_path: Path) -> None:
     assert call("models", "verify", "model").code == 0
     (tmp_path / "book").write_bytes(TEXT)
     assert call("compress", "--method", "ensemble", "-m", "model", "book").code == 0
-    assert call("decompress", "-c", "book.lmz").code == 4
-    assert call("decompress", "-m", "model", "-c", "book.lmz").out == TEXT
+    assert call("decompress", "-c", "book.lmzip").code == 4
+    assert call("decompress", "-m", "model", "-c", "book.lmzip").out == TEXT
 
 
 def test_the_command_without_transformers(call: Call, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

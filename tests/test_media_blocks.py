@@ -12,7 +12,7 @@ import pytest
 from media import pixels, png, ppm, wav
 
 import lmzip
-from lmzip import codec, container, kinds, stream
+from lmzip import codec, container, kinds, compressor
 from lmzip.codec import decode_payload, encode_media_block
 from lmzip.container import AUDIO, IMAGE, MediaHead
 from lmzip.errors import CorruptError, LimitError, LMZError, UnsupportedError
@@ -52,7 +52,7 @@ def test_no_model_is_loaded_for_them(mock_model: list[object]) -> None:
 
 
 def test_raw_files_are_cut_between_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "MEDIA_BLOCK_SIZE", 5000)
+    monkeypatch.setattr(compressor, "MEDIA_BLOCK_SIZE", 5000)
     for data, unit in ((ppm(120), 120), (wav(9000), 4)):
         packed = lmzip.compress(data)
         assert lmzip.decompress(packed) == data
@@ -81,7 +81,7 @@ def test_what_only_looks_like_a_picture_is_bytes(monkeypatch: pytest.MonkeyPatch
     assert lmzip.decompress(lmzip.compress(truncated, 1)) == truncated
     monkeypatch.setattr(container, "MAX_BLOCK_SIZE", 1000)  # a compressed picture that is no single block
     compressor = lmzip.LMZCompressor(1)
-    monkeypatch.setattr(stream, "SNIFF_SIZE", 512)
+    monkeypatch.setattr(compressor, "SNIFF_SIZE", 512)
     early = compressor.compress(data)
     assert early  # it was not waited for the end
     monkeypatch.undo()

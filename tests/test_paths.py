@@ -197,13 +197,13 @@ def test_nowhere_counts() -> None:
 
 
 def test_names() -> None:
-    assert paths.compressed_name("folder/a.txt", False) == "folder/a.txt.lmz"
-    assert paths.compressed_name("a.lmz", True) == "a.lmz.lmz"
-    with pytest.raises(SkippedError, match=r"already has the suffix \.lmz; -f"):
-        paths.compressed_name("a.lmz", False)
-    assert paths.decompressed_name("folder/a.txt.lmz") == "folder/a.txt"
-    for name in ("a.txt", ".lmz", "folder/.lmz", "a.LMZ"):
-        with pytest.raises(MisuseError, match=r"does not end in \.lmz; name the output with -o FILE, or use -c"):
+    assert paths.compressed_name("folder/a.txt", False) == "folder/a.txt.lmzip"
+    assert paths.compressed_name("a.lmzip", True) == "a.lmzip.lmzip"
+    with pytest.raises(SkippedError, match=r"already has the suffix \.lmzip; -f"):
+        paths.compressed_name("a.lmzip", False)
+    assert paths.decompressed_name("folder/a.txt.lmzip") == "folder/a.txt"
+    for name in ("a.txt", ".lmzip", "folder/.lmzip", "a.LMZ"):
+        with pytest.raises(MisuseError, match=r"does not end in \.lmzip; name the output with -o FILE, or use -c"):
             paths.decompressed_name(name)
 
 

@@ -16,7 +16,7 @@ def test_python_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.S)
     assert len(blocks) == 1
     exec(compile(blocks[0], "README.md", "exec"), {})
-    assert (tmp_path / "notes.txt.lmz").stat().st_size > 0
+    assert (tmp_path / "notes.txt.lmzip").stat().st_size > 0
 
 
 def test_links() -> None:
@@ -34,8 +34,8 @@ def test_the_two_commands_come_first_and_name_files_that_exist() -> None:
 
 def test_the_example_in_the_format_document_is_the_golden_file() -> None:
     text = (ROOT / "FORMAT.md").read_text(encoding="utf-8")
-    example = re.search(r"good-empty.lmz`\):\n\n```\n(.*?)```", text, re.S)
+    example = re.search(r"good-empty.lmzip`\):\n\n```\n(.*?)```", text, re.S)
     assert example is not None
     hexes = [re.match(r"(?:[0-9A-F]{2} ?)*", line) for line in example[1].splitlines()]
     data = bytes.fromhex(" ".join(match[0] for match in hexes if match))
-    assert data == (ROOT / "tests" / "golden" / "good-empty.lmz").read_bytes()
+    assert data == (ROOT / "tests" / "golden" / "good-empty.lmzip").read_bytes()

@@ -22,7 +22,7 @@ from networks import make_weights
 from PIL import Image
 
 import lmzip
-from lmzip import container, stream
+from lmzip import container, compressor
 from lmzip.codec import decode_payload
 from lmzip.errors import CorruptError, LMZError, ModelError, UnsupportedError
 from lmzip.kinds import sniff
@@ -231,7 +231,7 @@ def test_other_files_are_coded_by_the_text_model_alone() -> None:
 
 def test_every_block_has_its_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands behind the pixels of a file is text: two models in a frame, also when it is read from the middle."""
-    monkeypatch.setattr(stream, "MEDIA_BLOCK_SIZE", 3000)
+    monkeypatch.setattr(compressor, "MEDIA_BLOCK_SIZE", 3000)
     data = ppm(120) + PROSE[:9000]
     packed = lmzip.compress(data, 4, method="lm")
     assert set(blocks(packed)) == {("samples", "pixels-1"), ("model", "text-11")}

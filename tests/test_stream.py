@@ -124,7 +124,7 @@ def test_the_named_model_is_loaded_as_asked(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setitem(library.SHIPPED, MODEL.id, library.Shipped("nowhere", MODEL.sha256.hex()))
     monkeypatch.setattr(library, "load_model", load)
     how = {"threads": 3, "backend": "torch", "notify": print}
-    path = tmp_path / "f.lmz"
+    path = tmp_path / "f.lmzip"
     path.write_bytes(frame())
     assert lmzip.decompress(frame(), **how) == TEXT
     with lmzip.open(path, **how) as file:

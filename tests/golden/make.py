@@ -1,7 +1,7 @@
 """Write the golden files that do not exist yet: `python tests/golden/make.py`.
 
 A golden file pins the format for ever. Once a version of lmzip that writes it is released it is
-never written again; a new case gets a new name. Every FILE.lmz has a FILE.json that says what it
+never written again; a new case gets a new name. Every FILE.lmzip has a FILE.json that says what it
 is, its content's size and sha256, or the error that it must give.
 """
 
@@ -111,7 +111,7 @@ def _other_model(packed: bytes) -> bytes:
 def main() -> None:
     """Write what is missing."""
     for name, (what, data, result) in cases().items():
-        path = FOLDER / f"{name}.lmz"
+        path = FOLDER / f"{name}.lmzip"
         if path.exists():
             continue
         description: dict[str, object] = {"what": what, "lmzip": lmzip.__version__}
