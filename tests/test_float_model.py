@@ -13,7 +13,7 @@ from command import Call
 from language_models import byte_level
 
 import lmzip
-from lmzip import codec, container, equal_info, lockstep, lockstep_block, compressor
+from lmzip import codec, compressor, container, equal_info, lockstep, lockstep_block
 from lmzip.codec import decode_payload
 from lmzip.container import ModelDefinition
 from lmzip.errors import LMZError, ModelError

@@ -12,7 +12,7 @@ import pytest
 from media import pixels, png, ppm, wav
 
 import lmzip
-from lmzip import codec, container, kinds, compressor
+from lmzip import codec, compressor, container, kinds
 from lmzip.codec import decode_payload, encode_media_block
 from lmzip.container import AUDIO, IMAGE, MediaHead
 from lmzip.errors import CorruptError, LimitError, LMZError, UnsupportedError

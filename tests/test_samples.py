@@ -22,7 +22,7 @@ from networks import make_weights
 from PIL import Image
 
 import lmzip
-from lmzip import container, compressor
+from lmzip import compressor, container
 from lmzip.codec import decode_payload
 from lmzip.errors import CorruptError, LMZError, ModelError, UnsupportedError
 from lmzip.kinds import sniff
