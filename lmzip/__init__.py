@@ -4,7 +4,7 @@ The interface follows `compression.zstd` of the standard library.
 """
 
 from lmzip import equal_info
-from lmzip.compressor import LMZCompressor
+from lmzip.compressor import CONTINUE, FLUSH_BLOCK, FLUSH_FRAME, LMZCompressor
 from lmzip.decompressor import LMZDecompressor
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError, TruncatedError, UnsupportedError
 from lmzip.file import LMZFile, open  # noqa: A004 - the standard library's name for it
@@ -14,6 +14,9 @@ from lmzip.stream import FrameInfo, compress, decompress, get_frame_info
 __version__ = "0.1.0"
 
 __all__ = [
+    "CONTINUE",
+    "FLUSH_BLOCK",
+    "FLUSH_FRAME",
     "CorruptError",
     "FrameInfo",
     "LMZCompressor",

@@ -1,15 +1,16 @@
-"""LMZCompressor: a stream of bytes into one frame."""
+"""LMZCompressor: a stream of bytes into frames."""
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 from collections.abc import Callable
 from typing import Any, cast
 
 from lmzip import container, library
 from lmzip.codec import encode_block, encode_media_block
-from lmzip.container import Header, Index, ModelDefinition
+from lmzip.container import Header
 from lmzip.errors import LMZError
+from lmzip.frame_writer import FrameWriter
 from lmzip.kinds import Layout, Taken, sniff
 from lmzip.models.base import Model, Predictor, SampleModel
 from lmzip.options import Options
@@ -20,14 +21,43 @@ Buffer = bytes | bytearray | memoryview
 Progress = Callable[[int], None]
 SNIFF_SIZE = 1 << 16  # bytes that tell what a file is
 MEDIA_BLOCK_SIZE = 1 << 24
+CONTINUE, FLUSH_BLOCK, FLUSH_FRAME = range(3)
+
+
+def as_bytes(data: Buffer) -> memoryview:
+    """Return the bytes of a buffer of any format; TypeError for what is none."""
+    view = memoryview(data)
+    return view.cast("B") if view.nbytes else memoryview(b"")
+
+
+@dataclasses.dataclass
+class _State:
+    """Where a compressor stands.
+
+    content_size: of the content that began at byte `start`, None where it is unknown. done: bytes in blocks so far.
+    used: bytes of the input at hand that are among them. sniffed: whether the content was looked at; layout: how it
+    is cut, None for bytes. frame: the one that is being written, None before its first block.
+    """
+
+    content_size: int | None
+    sniffed: bool
+    start: int = 0
+    done: int = 0
+    used: int = 0
+    layout: Layout | None = None
+    frame: FrameWriter | None = None
 
 
 class LMZCompressor:
-    """Compress a stream of bytes into one frame, block by block.
+    """Compress a stream of bytes into frames, block by block.
 
     Holds one block of input at most; where the content is a compressed picture, all of it up to 64 MiB. A model is
-    loaded when the first block that needs one is full.
+    loaded when the first block that needs one is full. A call that raises changes nothing: it can be made again.
+
+    last_mode: the mode of the last call of `compress` or `flush`; FLUSH_FRAME before the first one.
     """
+
+    CONTINUE, FLUSH_BLOCK, FLUSH_FRAME = CONTINUE, FLUSH_BLOCK, FLUSH_FRAME
 
     def __init__(
         self, level: int = 6, *, model: Predictor | None = None, method: str = "auto", coder: str = "range",
@@ -41,130 +71,183 @@ class LMZCompressor:
         coder: `range` or `rans`. verify: decode every block again before it is given out.
         kind: `auto`, or `bytes` to take no picture or recording apart, see Options.
         threads, backend, notify: how to load the default model, see load_model.
-        content_size: size of the whole input where it is known; recorded, and checked at `flush`.
+        content_size: of the first frame, as for set_pledged_input_size.
         """
         self._options = Options(level, coder, verify, method, kind)
         if model is not None and model.kind != "bytes" and method != "lm":
             raise ValueError(f"the model {model.id} is of the kind {model.kind}; it goes with method 'lm'")
         self._models: dict[str, Predictor] = {} if model is None else {model.kind: model}
         self._loading: dict[str, Any] = {"threads": threads, "backend": backend, "notify": notify}
-        self._content_size, self._progress = content_size, progress
+        self._progress = progress
         self._pending = bytearray()
-        self._sniffed = not self._options.takes_apart
-        self._layout: Layout | None = None
-        self._records: list[tuple[int, int]] = []
-        self._sha256 = hashlib.sha256()
-        self._defined = b""  # sha256 of the model that holds for the next block
-        self._finished = False
-        self._header_size = 0  # until it was given out
-        self.done = 0
+        self._state = _State(None, not self._options.takes_apart)
+        self.last_mode = FLUSH_FRAME
+        self.set_pledged_input_size(content_size)
 
-    def compress(self, data: Buffer) -> bytes:
-        """Take data; return what is ready of the frame, often nothing."""
-        if self._finished:
-            raise ValueError("the frame was finished; make a new LMZCompressor for another one")
-        self._pending += memoryview(data).cast("B")
-        return self._blocks(final=False)
+    @property
+    def done(self) -> int:
+        """The bytes of input that are in blocks already."""
+        return self._state.done
 
-    def flush(self) -> bytes:
-        """Finish the frame: return the rest of it."""
-        if self._finished:
-            raise ValueError("the frame was finished before")
-        out = self._blocks(final=True) + self._header(self._options.plan.block_size)
-        if self._content_size not in (None, self.done):
-            raise ValueError(f"content_size was {self._content_size}, but the input had {self.done} bytes")
-        self._finished = True
-        return out + container.create_end(Index(self._header_size, tuple(self._records), self._sha256.digest()))
+    def set_pledged_input_size(self, size: int | None) -> None:
+        """State how many bytes the next frame will hold; None: unknown. It is recorded, and checked at its end.
 
-    def _blocks(self, final: bool) -> bytes:
-        """Code the blocks that are whole; final: all that is left is."""
-        if not self._sniffed and (final or len(self._pending) >= SNIFF_SIZE):
-            self._sniff()
-        if not self._sniffed:
+        Raises ValueError unless last_mode is FLUSH_FRAME.
+        """
+        if size is not None and not isinstance(size, int):
+            raise TypeError(f"the size must be an int or None, not {type(size).__name__}")
+        if size is not None and not 0 <= size <= container.MAX_CONTENT_SIZE:
+            raise ValueError(f"the size must be 0 to {container.MAX_CONTENT_SIZE:,}, not {size:,}")
+        if self.last_mode != FLUSH_FRAME:
+            raise ValueError("the size is stated before a frame begins: when last_mode is FLUSH_FRAME")
+        self._state.content_size = size
+
+    def compress(self, data: Buffer, mode: int = CONTINUE) -> bytes:
+        """Take data; return what is ready of the frame.
+
+        CONTINUE: often nothing. FLUSH_BLOCK: end the block, so that all that was given can be decoded; every such
+        block makes the output larger. FLUSH_FRAME: end the frame; the next call begins another one.
+        """
+        if mode not in (CONTINUE, FLUSH_BLOCK, FLUSH_FRAME):
+            raise ValueError(f"mode must be CONTINUE, FLUSH_BLOCK or FLUSH_FRAME, not {mode!r}")
+        state, before = dataclasses.replace(self._state), len(self._pending)
+        mark = None if state.frame is None else state.frame.mark()
+        self._pending += as_bytes(data)
+        try:
+            out = self._blocks(mode)
+            if mode == FLUSH_FRAME:
+                out += self._end()
+        except BaseException:
+            del self._pending[before:]
+            self._state = state
+            if state.frame is not None:
+                state.frame.restore(mark)
+            raise
+        del self._pending[: self._state.used]
+        self._state.used = 0
+        self.last_mode = mode
+        return out
+
+    def flush(self, mode: int = FLUSH_FRAME) -> bytes:
+        """End the frame, or with FLUSH_BLOCK the block: return the rest of it. See compress."""
+        if mode not in (FLUSH_BLOCK, FLUSH_FRAME):
+            raise ValueError(f"mode must be FLUSH_BLOCK or FLUSH_FRAME, not {mode!r}")
+        return self.compress(b"", mode)
+
+    def __reduce__(self) -> Any:
+        raise TypeError("an LMZCompressor cannot be pickled")
+
+    def _end(self) -> bytes:
+        """End the frame and the content."""
+        state = self._state
+        size = state.done - state.start
+        if state.content_size not in (None, size):
+            raise ValueError(f"content_size was {state.content_size}, but the input had {size} bytes")
+        out = self._frame(self._options.plan.block_size).end()
+        self._state = _State(None, not self._options.takes_apart, start=state.done, done=state.done, used=state.used)
+        return out
+
+    def _blocks(self, mode: int) -> bytes:
+        """Code the blocks that are whole; unless mode is CONTINUE all that is left is."""
+        state, flush = self._state, mode != CONTINUE
+        if not self._pending and mode == FLUSH_BLOCK:
             return b""
-        out = b""
-        if self._layout is not None and self._layout.whole:
-            if not final and len(self._pending) <= container.MAX_BLOCK_SIZE:
+        if not state.sniffed and (flush or len(self._pending) >= SNIFF_SIZE):
+            self._sniff()
+        if not state.sniffed:
+            return b""
+        if state.layout is not None and state.layout.whole:
+            if not flush and len(self._pending) <= container.MAX_BLOCK_SIZE:
                 return b""
             data = bytes(self._pending)
-            taken = self._layout.take(data, 0) if len(data) <= container.MAX_BLOCK_SIZE else None
+            taken = state.layout.take(data, 0) if len(data) <= container.MAX_BLOCK_SIZE else None
             if taken is not None:
-                self._pending.clear()
-                return self._header(len(data)) + self._block(data, taken)
+                self._frame(len(data) if mode == FLUSH_FRAME else max(len(data), self._options.plan.block_size))
+                out = self._block(data, taken)
+                state.layout = None  # what follows it in the same frame is bytes
+                return out
             self._refuse("it cannot be taken apart")
-            self._layout = None
-        most = self._options.plan.block_size if self._layout is None else MEDIA_BLOCK_SIZE
-        out = self._header(most)
-        while len(self._pending) >= most or (final and self._pending):
-            size, taken = min(most, len(self._pending)), None
-            if self._layout is not None:
-                size = min(self._layout.block_end(self.done, most) - self.done, size)
-                taken = self._layout.take(bytes(self._pending[:size]), self.done)
-            data = bytes(self._pending[:size])
-            del self._pending[:size]
-            out += self._block(data, taken)
-        return out
+            state.layout = None
+        most, out = self._options.plan.block_size if state.layout is None else MEDIA_BLOCK_SIZE, []
+        while (left := len(self._pending) - state.used) >= most or (flush and left):
+            size, taken = min(most, left), None
+            if state.layout is not None:
+                position = state.done - state.start
+                size = min(state.layout.block_end(position, most) - position, size)
+                taken = state.layout.take(bytes(self._pending[state.used : state.used + size]), position)
+            self._frame(most)
+            out.append(self._block(bytes(self._pending[state.used : state.used + size]), taken))
+        return b"".join(out)
 
     def _sniff(self) -> None:
         """Find out how to cut the content."""
-        self._sniffed = True
-        self._layout = sniff(bytes(self._pending[:SNIFF_SIZE]))
-        if self._layout is None:
+        self._state.sniffed = True
+        self._state.layout = sniff(bytes(self._pending[:SNIFF_SIZE]))
+        if self._state.layout is None:
             self._refuse("it is none that lmzip knows")
-        elif self._options.kind not in ("auto", self._layout.kind):
-            self._refuse(f"it is of the kind {self._layout.kind}")
+        elif self._options.kind not in ("auto", self._state.layout.kind):
+            self._refuse(f"it is of the kind {self._state.layout.kind}")
 
     def _refuse(self, why: str) -> None:
         """Raise LMZError where a kind of data was asked for that the content is not."""
         if self._options.kind != "auto":
             raise LMZError(f"the content cannot be coded as {self._options.kind}: {why}")
 
-    def _header(self, block_size: int) -> bytes:
-        if self._header_size:
-            return b""
-        header = container.create_header(Header(self._options.level, block_size, self._content_size))
-        self._header_size = len(header)
-        return header
+    def _frame(self, block_size: int) -> FrameWriter:
+        """Return the frame that is being written; where there is none, a new one for blocks of this size at most."""
+        if self._state.frame is None:
+            size = self._state.content_size
+            if size is not None and not container.index_has_room(size, block_size):
+                size = None  # it will be more than one frame
+            self._state.frame = FrameWriter(Header(self._options.level, block_size, size))
+        return self._state.frame
 
     def _block(self, data: bytes, taken: Taken | None) -> bytes:
-        done, report = self.done, self._progress
+        """Code a block, the next bytes of the input, and add it to the frame."""
+        state, done, report = self._state, self.done, self._progress
         tick = None if report is None else lambda amount: report(done + int(amount))
         coded: tuple[int, bytes] | None = None
         model: Predictor | None = None
         if taken is not None:
-            assert self._layout is not None
+            assert state.layout is not None
             if self._options.method == "lm":
                 model = self._model_for(taken.kind)
             else:
                 library.announce(taken.kind, self._loading["notify"])
             coded = encode_media_block(
-                data, taken, self._layout.whole, self._options, cast("SampleModel | None", model), tick
+                data, taken, state.layout.whole, self._options, cast("SampleModel | None", model), tick
             )
         if coded is None:
             model = self._model_for("bytes") if self._options.wants_model else None
             if model is None and self._options.method != "general":
                 library.announce("ensemble", self._loading["notify"])
-            coded = encode_block(data, cast("Model | None", model), done == 0, self._options, tick)
-        type_, payload = coded
-        out = b""
-        if type_ in container.MODEL_TYPES and model is not None and model.sha256 != self._defined:
-            definition = ModelDefinition(model.id, model.sha256, model.profile)
-            out = self._record(container.MODEL_DEFINITION, container.create_model_definition(definition))
-            self._defined = model.sha256
-        out += self._record(type_, payload, data)
-        self._sha256.update(data)
-        self.done += len(data)
+            coded = encode_block(data, cast("Model | None", model), done == state.start, self._options, tick)
+        out = self._add(*coded, data, model)
+        state.done += len(data)
+        state.used += len(data)
         if report is not None:
-            report(self.done)
+            report(state.done)
         return out
+
+    def _add(self, type_: int, payload: bytes, data: bytes, model: Predictor | None) -> bytes:
+        """Add a block to the frame; where its index is full, end the frame and begin another one."""
+        frame = self._state.frame
+        assert frame is not None
+        added = frame.add(type_, payload, data, model)
+        if added is not None:
+            return added
+        if frame.header.content_size is not None:
+            raise LMZError(
+                f"the frame has as many blocks as its index can list, after {frame.content_size:,} of "
+                f"{frame.header.content_size:,} bytes; flush fewer of them, or give no content_size"
+            )
+        self._state.frame = FrameWriter(frame.header)
+        begun = self._state.frame.add(type_, payload, data, model)
+        assert begun is not None  # the first block of a frame has room
+        return frame.end() + begun
 
     def _model_for(self, kind: str) -> Predictor:
         """Return the model for blocks of a kind, loaded when the first one comes."""
         if kind not in self._models:
             self._models[kind] = library.load_model(self._options.model_for(kind), **self._loading)
         return self._models[kind]
-
-    def _record(self, type_: int, payload: bytes, raw: bytes | None = None) -> bytes:
-        record = container.create_record(type_, payload, raw)
-        self._records.append((len(record), len(raw or b"")))
-        return record

@@ -37,6 +37,7 @@ MAX_BLOCK_SIZE = 1 << 26
 MAX_DEFINITION_SIZE = 1 << 12
 MAX_SKIPPABLE_SIZE = 1 << 24
 MAX_INDEX_SIZE = 1 << 22
+MAX_CONTENT_SIZE = (1 << 62) - 1
 MAX_WINDOWS = 1 << 10  # a model keeps memory for each
 MAX_RECORD = 1 << 16
 MAX_MASK = (1 << 32) - 1
@@ -210,7 +211,7 @@ def parse_header(buffer: bytes, offset: int = 0) -> tuple[Header, int]:
     offset += len(MAGIC) + 4
     level = take(fields, offset, 1, what)[0]
     block_size, offset = parse_varint(fields, offset + 1, MAX_BLOCK_SIZE, f"{what}: block size")
-    size, offset = parse_varint(fields, offset, 1 << 62, f"{what}: content size")
+    size, offset = parse_varint(fields, offset, MAX_CONTENT_SIZE + 1, f"{what}: content size")
     return Header(level, block_size, size - 1 if size else None), end + 4
 
 
@@ -346,6 +347,19 @@ def create_end(index: Index) -> bytes:
     payload += b"".join(create_varint(size) + create_varint(raw) for size, raw in index.records)
     record = create_record(INDEX, payload + index.sha256)
     return record + len(record).to_bytes(4, "little") + END_MAGIC
+
+
+def index_size_bound(records: list[tuple[int, int]], size: int = 64) -> int:
+    """Return the most that the payload of an INDEX record takes with these records beside what takes `size`.
+
+    size: by default that of an index without records.
+    """
+    return size + sum(len(create_varint(coded)) + len(create_varint(raw)) for coded, raw in records)
+
+
+def index_has_room(content_size: int, block_size: int) -> bool:
+    """Whether the index of one frame has room for a content of which most blocks have half of block_size or more."""
+    return 64 + 16 * (2 * content_size // block_size + 1) <= MAX_INDEX_SIZE
 
 
 def parse_index(payload: bytes) -> Index:

@@ -80,6 +80,9 @@ class LMZDecompressor:
             self._advance()
             raise TruncatedError("the data ends before the frame does")
 
+    def __reduce__(self) -> Any:
+        raise TypeError("an LMZDecompressor cannot be pickled")
+
     def _advance(self) -> None:
         """Read the next part of the frame from the input, all of it or, with TruncatedError, nothing."""
         buffer, offset = self._input, self._offset

@@ -80,12 +80,12 @@ def test_what_only_looks_like_a_picture_is_bytes(monkeypatch: pytest.MonkeyPatch
     truncated = FILES["png"][:-200]
     assert lmzip.decompress(lmzip.compress(truncated, 1)) == truncated
     monkeypatch.setattr(container, "MAX_BLOCK_SIZE", 1000)  # a compressed picture that is no single block
-    compressor = lmzip.LMZCompressor(1)
     monkeypatch.setattr(compressor, "SNIFF_SIZE", 512)
-    early = compressor.compress(data)
-    assert early  # it was not waited for the end
+    waiting = lmzip.LMZCompressor(1)
+    early = waiting.compress(data)
+    assert waiting._state.sniffed and waiting._state.layout is None  # the end was not waited for
     monkeypatch.undo()
-    out = early + compressor.flush()
+    out = early + waiting.flush()
     assert "image" not in methods(out) and lmzip.decompress(out) == data
 
 

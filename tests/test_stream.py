@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import pickle
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from media import png, wav
 from mocks import bigram, markov_text, uniform
 
 import lmzip
 from lmzip import container, library
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError, TruncatedError
+from lmzip.listing import read_frames
 from lmzip.options import LEVELS, Level
 
 TEXT = markov_text(850) + b"\r\n\xff\x00<|endoftext|>"
@@ -171,13 +176,126 @@ def test_wrong_content_size_is_refused() -> None:
         compressor.flush()
 
 
-def test_a_finished_compressor_is_finished() -> None:
-    compressor = lmzip.LMZCompressor(1, model=MODEL)
-    compressor.flush()
-    with pytest.raises(ValueError, match="finished"):
-        compressor.compress(b"x")
-    with pytest.raises(ValueError, match="finished"):
+def lmz_compressor(**options: object) -> lmzip.LMZCompressor:
+    return lmzip.LMZCompressor(1, **{"method": "general", **options})  # type: ignore[arg-type]
+
+
+def test_every_flushed_block_can_be_read() -> None:
+    compressor, decompressor = lmz_compressor(), lmzip.LMZDecompressor()
+    assert compressor.flush(lmzip.FLUSH_BLOCK) == b"" == compressor.compress(b"one ")
+    assert decompressor.decompress(compressor.flush(lmzip.FLUSH_BLOCK)) == b"one "
+    assert decompressor.decompress(compressor.compress(b"two ", compressor.FLUSH_BLOCK)) == b"two "
+    assert compressor.flush(lmzip.FLUSH_BLOCK) == b"" == compressor.compress(b"three")
+    assert decompressor.decompress(compressor.flush()) == b"three" and decompressor.eof
+
+
+def test_a_frame_after_a_frame() -> None:
+    compressor = lmz_compressor(content_size=3)
+    frames = [compressor.compress(b"one", lmzip.FLUSH_FRAME), compressor.flush()]
+    compressor.set_pledged_input_size(5)
+    frames.append(compressor.compress(b"three") + compressor.flush())
+    assert [lmzip.decompress(frame) for frame in frames] == [b"one", b"", b"three"]
+    assert [lmzip.get_frame_info(frame).content_size for frame in frames] == [3, None, 5]
+    assert compressor.done == 8
+    with lmzip.open(io.BytesIO(b"".join(frames))) as file:
+        assert file.read() == b"onethree"
+
+
+def test_each_frame_defines_its_model() -> None:
+    compressor = lmzip.LMZCompressor(1, model=MODEL, method="model")
+    for _ in range(2):
+        packed = compressor.compress(TEXT, lmzip.FLUSH_FRAME)
+        info = lmzip.get_frame_info(packed)
+        assert info.model is not None and lmzip.decompress(packed, model=MODEL) == TEXT
+
+
+def test_last_mode_and_the_pledged_size() -> None:
+    compressor = lmz_compressor()
+    assert compressor.last_mode == compressor.FLUSH_FRAME == 2
+    compressor.set_pledged_input_size(4)
+    compressor.set_pledged_input_size(None)
+    compressor.set_pledged_input_size(5)
+    for mode in (compressor.FLUSH_BLOCK, compressor.CONTINUE):
+        compressor.compress(b"a", mode)
+        assert compressor.last_mode == mode
+        with pytest.raises(ValueError, match="last_mode is FLUSH_FRAME"):
+            compressor.set_pledged_input_size(6)
+    with pytest.raises(ValueError, match="content_size was 5, but the input had 2 bytes"):
         compressor.flush()
+    assert compressor.last_mode == compressor.CONTINUE
+    compressor.compress(b"bcd")
+    compressor.flush()
+    assert compressor.last_mode == compressor.FLUSH_FRAME
+    for size in (-1, 1 << 62):
+        with pytest.raises(ValueError, match="must be 0 to"):
+            compressor.set_pledged_input_size(size)
+    for mode in (3, -1, lmzip.CONTINUE):
+        with pytest.raises(ValueError, match="FLUSH_BLOCK or FLUSH_FRAME"):
+            compressor.flush(mode)
+    with pytest.raises(ValueError, match="CONTINUE, FLUSH_BLOCK or FLUSH_FRAME"):
+        compressor.compress(b"", 3)
+    with pytest.raises(TypeError, match="float"):
+        compressor.set_pledged_input_size(1.5)  # type: ignore[arg-type]
+
+
+def test_a_flushed_picture_is_taken_apart_and_bytes_follow() -> None:
+    compressor = lmzip.LMZCompressor(1)
+    packed = compressor.compress(png(), lmzip.FLUSH_BLOCK) + compressor.compress(TEXT * 3, lmzip.FLUSH_FRAME)
+    assert next(read_frames(io.BytesIO(packed))).blocks[0].method == "image"
+    assert lmzip.decompress(packed) == png() + TEXT * 3
+    sound = wav(3000)  # cut in the middle of a sample
+    compressor = lmzip.LMZCompressor(1)
+    packed = compressor.compress(sound[:4001], lmzip.FLUSH_BLOCK) + compressor.compress(sound[4001:], lmzip.FLUSH_FRAME)
+    assert lmzip.decompress(packed) == sound
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_nothing_is_kept_of_a_call_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = TEXT * 2
+    compressor = lmzip.LMZCompressor(1, model=MODEL, method="model", content_size=len(data))
+    packed = compressor.compress(data[:500])
+    real, calls = lmzip.compressor.encode_block, []
+
+    def encode_block(*args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(lmzip.compressor, "encode_block", encode_block)
+    with pytest.raises(KeyboardInterrupt):
+        compressor.compress(data[500:])  # one block of it was ready by then
+    for wrong in ("text", 3, None, [1]):
+        with pytest.raises(TypeError):
+            compressor.compress(wrong)  # type: ignore[arg-type]
+    assert packed + compressor.compress(data[500:]) + compressor.flush() == frame(data)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_a_full_index_begins_a_new_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(container, "MAX_INDEX_SIZE", 100)  # a few blocks
+    data = TEXT * 20
+    packed = lmzip.compress(data, 1, model=MODEL, method="model")  # with its size, as from the command line
+    frames = list(read_frames(io.BytesIO(packed)))
+    assert len(frames) > 3 and lmzip.decompress(packed, model=MODEL) == data
+    with lmzip.open(io.BytesIO(packed), model=MODEL) as file:
+        assert file.seek(-1000, io.SEEK_END) == len(data) - 1000 and file.read() == data[-1000:]
+    assert lmzip.get_frame_info(packed).content_size is None
+    compressor = lmzip.LMZCompressor(1, model=MODEL, content_size=len(data))
+    compressor.compress(data)
+    with pytest.raises(ValueError, match="content_size was"):
+        compressor.compress(b"more", lmzip.FLUSH_FRAME)
+    compressor = lmz_compressor(content_size=100)
+    with pytest.raises(LMZError, match="as many blocks as its index can list"):
+        for _ in range(100):
+            compressor.compress(b"x", lmzip.FLUSH_BLOCK)
+
+
+def test_no_pickling() -> None:
+    for thing in (lmz_compressor(), lmzip.LMZDecompressor(), lmzip.LMZFile(io.BytesIO(), "w", level=1)):
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            with pytest.raises(TypeError):
+                pickle.dumps(thing, protocol)
 
 
 @pytest.mark.parametrize("kind", [bytearray, memoryview, lambda data: np.frombuffer(data, np.uint16)])
@@ -188,8 +306,9 @@ def test_buffers_of_any_kind(kind: object) -> None:
 
 def test_index_must_describe_the_blocks() -> None:
     compressor = lmzip.LMZCompressor(1, model=MODEL)
-    packed = compressor.compress(TEXT)
-    compressor._records.append((9, 0))  # a record that is not there
+    packed = compressor.compress(TEXT, lmzip.FLUSH_BLOCK)
+    assert compressor._state.frame is not None
+    compressor._state.frame._records.append((9, 0))  # a record that is not there
     with pytest.raises(CorruptError, match="index: it does not describe"):
         lmzip.decompress(packed + compressor.flush(), model=MODEL)
 

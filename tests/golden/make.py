@@ -41,9 +41,9 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
     header = container.create_header(container.Header(6, 1 << 22, 0))
     unknown = container.create_record(0x7F, b"a later version's business")
     skippable = lmzip.LMZCompressor(6, content_size=len(noise))
-    with_skippable = skippable.compress(noise)
-    skippable._records.append((len(unknown), 0))
-    with_skippable += unknown + skippable.flush()
+    with_skippable = skippable._frame(1 << 22)._begin() + unknown
+    skippable._frame(1 << 22)._records.append((len(unknown), 0))
+    with_skippable += skippable.compress(noise) + skippable.flush()
     flipped = bytearray(packed)
     flipped[len(packed) // 2] ^= 4
     head = packed[: len(container.create_header(container.Header(4, 1 << 21, len(prose)))) - 4]

@@ -1,0 +1,75 @@
+"""FrameWriter: blocks into one frame."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from lmzip import container
+from lmzip.container import Header, Index, ModelDefinition
+from lmzip.models.base import Predictor
+
+
+class FrameWriter:
+    """Write one frame: its header with the first block, then block by block, then its end.
+
+    header: what the frame begins with. content_size: bytes of content that were added.
+    """
+
+    def __init__(self, header: Header) -> None:
+        self.header, self.content_size = header, 0
+        self._header_size = 0  # until it was given out
+        self._records: list[tuple[int, int]] = []
+        self._index_size = container.index_size_bound([])
+        self._sha256 = hashlib.sha256()
+        self._defined = b""  # sha256 of the model that holds for the next block
+
+    def add(self, type_: int, payload: bytes, data: bytes, model: Predictor | None) -> bytes | None:
+        """Return what the frame goes on with: a block of data; None where the index has no room for it.
+
+        model: the one that the payload needs, if it needs one; it is defined before its first block.
+        """
+        records: list[tuple[bytes, int]] = []
+        if type_ in container.MODEL_TYPES and model is not None and model.sha256 != self._defined:
+            definition = container.create_model_definition(ModelDefinition(model.id, model.sha256, model.profile))
+            records.append((container.create_record(container.MODEL_DEFINITION, definition), 0))
+        records.append((container.create_record(type_, payload, data), len(data)))
+        sizes = [(len(record), raw_size) for record, raw_size in records]
+        index_size = container.index_size_bound(sizes, self._index_size)
+        if self._records and index_size > container.MAX_INDEX_SIZE:
+            return None
+        if type_ in container.MODEL_TYPES and model is not None:
+            self._defined = model.sha256
+        self._records += sizes
+        self._index_size = index_size
+        self._sha256.update(data)
+        self.content_size += len(data)
+        return self._begin() + b"".join(record for record, _ in records)
+
+    def end(self) -> bytes:
+        """Return the end of the frame: all of it where it has no block."""
+        begin = self._begin()
+        return begin + container.create_end(Index(self._header_size, tuple(self._records), self._sha256.digest()))
+
+    def mark(self) -> Any:
+        """Return what `restore` needs to forget all that is added from now on."""
+        return (
+            len(self._records),
+            self._header_size,
+            self._index_size,
+            self._sha256.copy(),
+            self._defined,
+            self.content_size,
+        )
+
+    def restore(self, mark: Any) -> None:
+        """Go back to where `mark` was called."""
+        count, self._header_size, self._index_size, self._sha256, self._defined, self.content_size = mark
+        del self._records[count:]
+
+    def _begin(self) -> bytes:
+        if self._header_size:
+            return b""
+        header = container.create_header(self.header)
+        self._header_size = len(header)
+        return header
