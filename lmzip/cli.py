@@ -1,13 +1,17 @@
 """The command line.
 
 `main` looks at the first word: with a command's name the group `commands` takes over, anything
-else is read the way gzip would, by `plain`.
+else is read the way gzip would, by `plain`. Options in the environment variable LMZIP_OPTS are
+what holds where the command line says nothing else.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
+import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,14 +19,17 @@ from types import FrameType
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 
 from lmzip import __version__, jobs
 from lmzip.coders import CODER_IDS
-from lmzip.options import KINDS, METHODS
-from lmzip.paths import MisuseError
+from lmzip.options import KINDS, LEVELS, METHODS
+from lmzip.paths import SUFFIX, MisuseError
 from lmzip.terminal import Exit, say
 
 Decorator = Callable[[Any], Any]
+
+DEFAULTS = "LMZIP_OPTS"  # the environment variable with options that hold unless others are given
 
 # Commands of other modules, imported when they are called: module, object, line of help.
 LAZY = {
@@ -36,6 +43,10 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 EPILOG = """\b
 Also as gzip: lmzip FILE, lmzip -d FILE.lmzip, -t, -l, lmzip < IN > OUT, tar -I lmzip -cf X.tar.lmzip FOLDER.
 A file that has the name of a command: lmzip ./list.
+
+\b
+Options in the environment variable LMZIP_OPTS hold for compress, decompress and test as far as they
+have them, and unless the command line says otherwise: LMZIP_OPTS='--fast -T 4'.
 
 \b
 Exit codes: 0 fine, 1 bad data or trouble with a file, 2 wrong use, 3 a file was skipped,
@@ -54,11 +65,14 @@ def joined(*decorators: Decorator) -> Decorator:
     return decorate
 
 
-def _level(number: int, text: str = "") -> Decorator:
-    return click.option(f"-{number}", "level", flag_value=number, type=int, default=None, help=text, hidden=not text)
+def _level(number: int, *names: str, text: str = "") -> Decorator:
+    return click.option(
+        f"-{number}", *names, "level", flag_value=number, type=int, default=None, help=text, hidden=not text
+    )
 
 
-files_argument = click.argument("files", nargs=-1, type=click.Path(path_type=str))
+# Plain strings: click would end the whole command for a file that cannot be read.
+files_argument = click.argument("files", nargs=-1, type=str)
 talk_options = joined(
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),
     click.option("-v", "--verbose", is_flag=True, help="Say more."),
@@ -66,7 +80,8 @@ talk_options = joined(
 )
 output_options = joined(
     click.option("-c", "--stdout", is_flag=True, help="Write to standard output."),
-    click.option("-o", "--output", metavar="FILE", help="Write to FILE; - is standard output."),
+    click.option("-o", "--output", metavar="FILE", help="Write to FILE, or to files in FOLDER/; - is standard output."),
+    click.option("-S", "--suffix", metavar="SUFFIX", help=f"What the name of a compressed file ends in [{SUFFIX}]."),
     click.option("--rm/--keep", " /-k", "remove", help="Remove a file once its output is safe, or keep it [keep]."),
     click.option("-f", "--force", is_flag=True, help="Overwrite; write to a terminal; compress .lmzip files again."),
 )
@@ -76,9 +91,10 @@ model_options = joined(
     click.option("--backend", type=click.Choice(["cpu", "torch", "cuda"]), help="What computes; same bytes by all."),
 )
 encode_options = joined(
-    _level(1, "Decodes fastest."),
+    _level(1, "--fast", text="Decodes fastest."),
     *(_level(number) for number in range(2, 9)),
-    _level(9, "Smallest files; -2 to -8 lie between, the default is -6."),
+    _level(9, "--best", text="Smallest files; -2 to -8 lie between, the default is -6."),
+    click.option("--level", type=click.IntRange(min(LEVELS), max(LEVELS)), metavar="N", help="The same as -N."),
     click.option("--no-verify", is_flag=True, help="Do not decode every block to compare."),
     click.option("--method", "--mode", type=click.Choice(METHODS), default="auto", help="What codes a block [auto]."),
     click.option("--kind", type=click.Choice(KINDS), default="auto", help="What kind of data a file is [auto]."),
@@ -130,21 +146,21 @@ def compress(**options: Any) -> int:
 
     The file is kept. Its mode and time of change pass to the output.
     """
-    return jobs.run("compress", jobs.Request(**options))
+    return jobs.run("compress", _request(options))
 
 
 @commands.command("decompress")
 @joined(files_argument, decode_options, output_options, model_options, talk_options)
 def decompress(**options: Any) -> int:
     """Decompress each of FILES, whose names end in .lmzip."""
-    return jobs.run("decompress", jobs.Request(**options))
+    return jobs.run("decompress", _request(options))
 
 
 @commands.command("test")
 @joined(files_argument, decode_options, model_options, talk_options)
 def test(**options: Any) -> int:
     """Decompress FILES without writing anything."""
-    return jobs.run("test", jobs.Request(**options))
+    return jobs.run("test", _request(options))
 
 
 @click.command("lmzip", context_settings=SETTINGS, epilog="All commands: lmzip --help.")
@@ -154,12 +170,48 @@ def test(**options: Any) -> int:
 @joined(files_argument, encode_options, decode_options, output_options, model_options, talk_options)
 def plain(command: str | None, **options: Any) -> int:
     """Compress FILES as gzip would; with -d, -t or -l decompress, test or list them."""
-    request = jobs.Request(**options)
+    request = _request(options)
     if command == "list":
         from lmzip.listing import list_files
 
         return list_files(request.files, json_lines=request.json, verbose=request.verbose, quiet=request.quiet)
     return jobs.run(command or "compress", request)
+
+
+def _request(given: dict[str, Any]) -> jobs.Request:
+    """Return the request of a command, with those defaults that it has and that go with what was given."""
+    context = click.get_current_context()
+    request = jobs.Request(**given)
+    defaults = {
+        name: value for name, value in _defaults(context.obj or "").items()
+        if name in given and context.get_parameter_source(name) is not ParameterSource.COMMANDLINE
+    }  # fmt: skip
+    with contextlib.suppress(MisuseError):
+        return dataclasses.replace(request, **defaults)
+    for name, value in defaults.items():  # some of them do not go with the command line, which wins
+        with contextlib.suppress(MisuseError):
+            request = dataclasses.replace(request, **{name: value})
+    return request
+
+
+def _defaults(text: str) -> dict[str, Any]:
+    """Return the options that LMZIP_OPTS sets, by their names in a request; MisuseError where it cannot be."""
+    try:
+        with plain.make_context("lmzip", shlex.split(text)) as context:
+            found = {
+                name: value for name, value in context.params.items()
+                if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+            }  # fmt: skip
+        if {"files", "command"} & found.keys():
+            raise MisuseError("options of how files are coded may stand there; no file, and not -d, -t or -l")
+        jobs.Request(files=("file",), **found)
+    except click.exceptions.Exit:
+        raise MisuseError(f"{DEFAULTS}: --help belongs on the command line") from None
+    except click.ClickException as error:
+        raise MisuseError(f"{DEFAULTS}: {error.format_message()}") from error
+    except (ValueError, MisuseError) as error:
+        raise MisuseError(f"{DEFAULTS}: {error}") from error
+    return found
 
 
 class Interrupted(BaseException):
@@ -178,7 +230,8 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 @contextlib.contextmanager
 def _signals() -> Iterator[None]:
     """Turn signals into Interrupted; those that the caller had ignored stay ignored."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    names = ("SIGINT", "SIGTERM", "SIGHUP")  # not every system has the last
+    before = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in names if hasattr(signal, name)}
     caught = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
     for number in caught:
         signal.signal(number, _interrupt)
@@ -196,7 +249,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     command = commands if words and words[0] in named else plain
     try:
         with _signals():
-            code = command.main(words, "lmzip", standalone_mode=False)
+            code = command.main(words, "lmzip", standalone_mode=False, obj=os.environ.get(DEFAULTS, ""))
     except click.ClickException as error:
         error.show()
         code = error.exit_code
@@ -209,7 +262,3 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     except Interrupted as error:
         code = 128 + error.number
     sys.exit(int(code or 0))
-
-
-if __name__ == "__main__":
-    main()

@@ -101,7 +101,7 @@ def decode(file: str, output: str | None, force: bool, source: str | None, **loa
 
 
 @equal_info_command.command("report")
-@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=str))
+@click.argument("files", nargs=-1, required=True, type=str)
 @click.option("--bytes", "limit", type=click.IntRange(1), metavar="N", help="Of each file only the first N bytes.")
 @click.option("--bits", "widths", type=click.Choice([str(n) for n in equal_info.WINDOW_BITS]), multiple=True,
               help="Bits of a window, several if you like [all].")  # fmt: skip

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
@@ -43,10 +45,17 @@ class Request:
     method: str = "auto"
     kind: str = "auto"
     max_output: int | None = None
+    suffix: str | None = None
 
     def __post_init__(self) -> None:
-        if self.output is not None and (self.stdout or len(self.files) > 1):
-            raise MisuseError("-o names the output of one file; it goes neither with -c nor with several files")
+        if self.output is not None and self.stdout:
+            raise MisuseError("-o does not go with -c, which writes to standard output")
+        if self.output is not None and len(self.files) > 1 and not self.into_folder:
+            raise MisuseError(
+                f"-o {self.output} names the output of one file; for several name a folder, with / behind"
+            )
+        if self.suffix is not None and (not self.suffix or os.sep in self.suffix):
+            raise MisuseError(f"-S {self.suffix!r}: a suffix is what names end in, such as {paths.SUFFIX}")
         if self.remove and (self.stdout or self.output == STANDARD or STANDARD in (self.files or (STANDARD,))):
             raise MisuseError("--rm needs files: a pipe cannot tell that all of it was stored")
         if self.remove and self.no_verify:
@@ -57,15 +66,52 @@ class Request:
             raise MisuseError(f"--kind {self.kind} does not go with --method {self.method}, which codes bytes")
 
     @property
+    def into_folder(self) -> bool:
+        """Whether the output is a folder, in which every file gets its usual name."""
+        if self.output in (None, STANDARD):
+            return False
+        return self.output.endswith(os.sep) or os.path.isdir(self.output)
+
+    @property
     def options(self) -> Options:
         """How to code blocks."""
         return Options(self.level or DEFAULT_LEVEL, self.coder, not self.no_verify, self.method, self.kind)
 
+    def loading(self, notify: Callable[[str], None]) -> dict[str, Any]:
+        """Return how to load a model: arguments of library.load_model. notify: told what takes long."""
+        return {"threads": self.threads or None, "backend": self.backend, "notify": None if self.quiet else notify}
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A command's work on one of its files.
+
+    command: compress, decompress or test. place: which of several files it is. written: outputs of the same run,
+    which no other of its files may replace.
+    """
+
+    command: str
+    name: str
+    request: Request
+    place: str
+    written: set[str]
+
     @property
-    def loading(self) -> dict[str, Any]:
-        """How to load a model: arguments of library.load_model; tells when that takes long."""
-        notify = None if self.quiet else lambda message: say(f"lmzip: {message}")
-        return {"threads": self.threads or None, "backend": self.backend, "notify": notify}
+    def to_stdout(self) -> bool:
+        """Whether data goes to standard output."""
+        request = self.request
+        return self.command != "test" and (request.stdout or (request.output or self.name) == STANDARD)
+
+    @property
+    def wants_line(self) -> bool:
+        """Whether to print a line of the result; in a pipe and for a test only if asked for."""
+        return not self.request.quiet and (self.request.verbose or not (self.to_stdout or self.command == "test"))
+
+    def progress(self, source: Source, sink: Sink, total: int | None) -> Progress:
+        """Return the bar: none beside data on standard output, unless asked for, since its reader may print too."""
+        request = self.request
+        shown = not request.quiet and not sink.is_terminal and (request.verbose or not self.to_stdout)
+        return Progress(source.name, total, shown, self.place)
 
 
 @dataclasses.dataclass
@@ -91,74 +137,106 @@ class Result:
 
 def run(command: str, request: Request) -> int:
     """Do `compress`, `decompress` or `test` with every file; return the gravest exit code."""
-    return worst([_do(command, name, request).exit_code for name in request.files or (STANDARD,)])
+    names, written = request.files or (STANDARD,), set[str]()
+    places = [f"{i} of {len(names)}: " if len(names) > 1 else "" for i in range(1, len(names) + 1)]
+    jobs = [Job(command, name, request, place, written) for name, place in zip(names, places, strict=True)]
+    return worst([_do(job).exit_code for job in jobs])
 
 
-def _do(command: str, name: str, request: Request) -> Result:
-    result, started = Result(command, name), time.monotonic()
-    to_stdout = command != "test" and (request.stdout or (request.output or name) == STANDARD)
+def _do(job: Job) -> Result:
+    result, started = Result(job.command, job.name), time.monotonic()
     try:
-        _transfer(command, name, request, to_stdout, result)
+        _transfer(job, result)
     except Exception as error:
-        result.exit_code, result.error = report_failure(error, name, request.quiet)
+        result.exit_code, result.error = report_failure(error, job.name, job.request.quiet)
     result.seconds = round(time.monotonic() - started, 3)
-    if request.json:
-        click.echo(json.dumps(dataclasses.asdict(result)), err=to_stdout)
-    elif result.error is None and _wants_line(command, request, to_stdout):
-        say(_line(result, request.verbose))
+    if job.request.json:
+        click.echo(json.dumps(dataclasses.asdict(result)), err=job.to_stdout)
+    elif result.error is None and job.wants_line:
+        say(_line(result, job.request.verbose))
     return result
 
 
-def _transfer(command: str, name: str, request: Request, to_stdout: bool, result: Result) -> None:
-    if request.remove and command != "test":
-        paths.refuse_removal(name, request.force)
-    with paths.open_source(name, any_kind=to_stdout or request.output is not None or command == "test") as source:
-        with _sink(command, source, request, to_stdout) as sink:
-            if command != "test" and not to_stdout:
+def _transfer(job: Job, result: Result) -> None:
+    request, is_test = job.request, job.command == "test"
+    if request.remove and not is_test:
+        paths.refuse_removal(job.name, request.force)
+    any_kind = job.to_stdout or request.output is not None or is_test
+    with paths.open_source(job.name, any_kind=any_kind) as source:
+        with _sink(job, source) as sink:
+            if not (is_test or job.to_stdout):
                 result.output = sink.name
             try:
-                if command == "compress":
-                    compress_stream(source, sink, request)
+                if job.command == "compress":
+                    compress_stream(source, sink, job)
                 else:
-                    decompress_stream(source, sink, request)
+                    decompress_stream(source, sink, job)
                 sink.commit(source.status)
+                job.written.add(os.path.realpath(sink.name))
             finally:
                 sizes = source.done, sink.written
-                result.content_size, result.compressed_size = sizes if command == "compress" else sizes[::-1]
-        if request.remove and command != "test":
+                result.content_size, result.compressed_size = sizes if job.command == "compress" else sizes[::-1]
+        if request.remove and not is_test:
             paths.remove_source(source)
 
 
-def _sink(command: str, source: Source, request: Request, to_stdout: bool) -> Sink:
-    if command == "test":
+def _sink(job: Job, source: Source) -> Sink:
+    if job.command == "test":
         return paths.Nowhere()
-    if to_stdout:
+    request = job.request
+    if job.to_stdout:
         sink = Sink(1, "standard output")
-        if command == "compress" and sink.is_terminal and not request.force:
+        if job.command == "compress" and sink.is_terminal and not request.force:
             raise MisuseError("compressed data is not written to a terminal; use -o FILE, or -f; see lmzip --help")
         return sink
-    target = request.output
-    if target is None and command == "compress":
-        target = paths.compressed_name(source.name, request.force)
-    elif target is None:
-        target = paths.decompressed_name(source.name)
+    target = _target(job)
+    if os.path.realpath(target) in job.written:
+        raise MisuseError(f"{target} was made of another file a moment ago")
     return paths.open_sink(target, source, request.force)
 
 
-def compress_stream(source: Source, sink: Sink, request: Request) -> None:
+def _target(job: Job) -> str:
+    """Return the name of the output."""
+    request = job.request
+    if request.output is not None and not request.into_folder:
+        return request.output
+    if job.name == STANDARD:
+        raise MisuseError(f"standard input has no name that its output could get in {request.output}; name a file")
+    suffix = request.suffix or paths.SUFFIX
+    if job.command == "compress":
+        name = paths.compressed_name(job.name, suffix, request.force)
+    else:
+        name = paths.decompressed_name(job.name, suffix)
+    return name if request.output is None else paths.name_in_folder(request.output, name)
+
+
+@contextlib.contextmanager
+def _coding() -> Iterator[None]:
+    """Say of an OSError without a name what it is about: input and output name themselves."""
+    try:
+        yield
+    except OSError as error:
+        name = error.filename or "a file of lmzip's own, such as its compiled kernels"
+        raise OSError(error.errno, error.strerror or str(error), name) from error
+
+
+def compress_stream(source: Source, sink: Sink, job: Job) -> None:
     """Compress what is left of a source into one frame, a block at a time."""
-    options = request.options
-    model = None if request.model is None else library.load_model(request.model, **request.loading)
-    if model is not None and model.kind != "bytes" and options.method != "lm":
-        raise MisuseError(f"-m {request.model} is a model of the kind {model.kind}; it goes with --method lm")
+    request, options = job.request, job.request.options
     piece = source.read(PIECE)
     # Some files, those in /proc for instance, say that they are empty and are not.
     size = len(piece) if len(piece) < PIECE else source.size or None
-    shown = not (request.quiet or sink.is_terminal)
-    with Progress(source.name, size, shown) as progress:
+    with job.progress(source, sink, size) as progress, _coding():
+        progress.wait("loading the model" if options.wants_model else "looking at the data")
+        loading = request.loading(progress.say)
+        model = None if request.model is None else library.load_model(request.model, **loading)
+        if model is not None and model.kind != "bytes" and options.method != "lm":
+            raise MisuseError(f"-m {request.model} is a model of the kind {model.kind}; it goes with --method lm")
+        if options.method == "general":
+            progress.wait("lzma and zstd")
         compressor = LMZCompressor(
             options.level, model=model, method=options.method, coder=options.coder, verify=options.verify,
-            kind=options.kind, content_size=size, progress=progress.tick, **request.loading,
+            kind=options.kind, content_size=size, progress=progress.tick, **loading,
         )  # fmt: skip
         while piece:
             sink.write(compressor.compress(piece))
@@ -169,14 +247,16 @@ def compress_stream(source: Source, sink: Sink, request: Request) -> None:
         sink.write(compressor.flush())
 
 
-def decompress_stream(source: Source, sink: Sink, request: Request) -> None:
+def decompress_stream(source: Source, sink: Sink, job: Job) -> None:
     """Decompress all frames of a source, a block at a time."""
     if source.name == STANDARD and os.isatty(0):
         raise MisuseError("compressed data is not read from a terminal; see lmzip --help")
-    given = None if request.model is None else library.load_model(request.model, **request.loading)
-    rest, frames = source.read(PIECE), 0
-    shown = not (request.quiet or sink.is_terminal)
-    with Progress(source.name, None, shown) as progress:
+    request = job.request
+    with job.progress(source, sink, None) as progress, _coding():
+        loading = request.loading(progress.say)
+        progress.wait("" if request.model is None else "loading the model")
+        given = None if request.model is None else library.load_model(request.model, **loading)
+        rest, frames = source.read(PIECE), 0
         while rest or not frames:
             try:
                 info = get_frame_info(rest)
@@ -186,8 +266,9 @@ def decompress_stream(source: Source, sink: Sink, request: Request) -> None:
                 place = f"after the frame that ends at byte {source.done - len(rest):,}"
                 raise CorruptError(f"{place}: {error}") from error
             progress.begin_frame(info.content_size)
+            progress.wait("loading the model" if info.model is not None else "decoding the first block")
             left = None if request.max_output is None else request.max_output - sink.written
-            decompressor = LMZDecompressor(model=given, max_output=left, progress=progress.tick, **request.loading)
+            decompressor = LMZDecompressor(model=given, max_output=left, progress=progress.tick, **loading)
             rest = _decompress_frame(decompressor, rest, source, sink, progress)
             frames += 1
 
@@ -205,13 +286,6 @@ def _decompress_frame(
         rest = source.read(PIECE)
         if not rest:
             decompressor.finish()
-
-
-def _wants_line(command: str, request: Request, to_stdout: bool) -> bool:
-    """A line for each file; in a pipe and for a test only if asked for."""
-    if request.quiet:
-        return False
-    return request.verbose or not (to_stdout or command == "test")
 
 
 def _line(result: Result, verbose: bool) -> str:

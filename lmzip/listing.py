@@ -209,7 +209,7 @@ def list_files(names: tuple[str, ...], *, json_lines: bool, verbose: bool, quiet
 
 
 @click.command("list")
-@click.argument("files", nargs=-1, type=click.Path(path_type=str))
+@click.argument("files", nargs=-1, type=str)
 @click.option("--json", "json_lines", is_flag=True, help="Print one JSON object for each file, a line each.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every block.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing of skipped files.")

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
+import functools
+import glob
 import os
 import secrets
+import socket
 import stat
+import time
 from pathlib import Path
 from typing import IO, Self
 
 SUFFIX = ".lmzip"
 STANDARD = "-"  # the name that means standard input or output
+
+# A temporary name: that of this computer, since no other can tell whether its process is alive.
+_TEMPORARY = f".lmzip-{socket.gethostname()}-"
+_GRACE = 60  # seconds: a file that was just made may not be locked yet
 
 # What link() says where a file system has no hard links.
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
@@ -46,8 +55,11 @@ class Source:
         self.file.close()
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes: fewer than size only at the end."""
-        data = self.file.read(size)
+        """Return the next bytes: fewer than size only at the end; an OSError names the file."""
+        try:
+            data = self.file.read(size)
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno or 0), self.name) from error
         self.done += len(data)
         return data
 
@@ -103,12 +115,14 @@ class NewFile(Sink):
         """force: replace what stands there; through a symbolic link, what it points to."""
         super().__init__(-1, str(target))
         self._target, self._force = Path(os.path.realpath(target)) if force else target, force
-        self._temporary = self._target.parent / f".lmzip-{secrets.token_hex(6)}.tmp"
+        self._temporary = self._target.parent / f"{_TEMPORARY}{secrets.token_hex(6)}.tmp"
 
     def __enter__(self) -> Self:
+        remove_leftovers(self._target.parent)
         try:
             # 0600 until it is whole: the source may be private.
             self._descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            _lock(self._descriptor)
         except OSError as error:
             raise OSError(error.errno, os.strerror(error.errno or 0), self.name) from error
         except BaseException:
@@ -150,6 +164,31 @@ class NewFile(Sink):
             os.close(self._descriptor)
             self._descriptor = -1
         self._temporary.unlink(missing_ok=True)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file until it is closed, or its process ends: return whether nobody else has."""
+    try:
+        import fcntl  # which not every system has
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):  # it is locked, or its file system cannot
+        return False
+    return True
+
+
+@functools.cache  # once in a process, however many files it writes there
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of processes of this computer that were killed."""
+    with contextlib.suppress(OSError):  # whoever cannot read the folder can perhaps write there
+        for path in folder.glob(f"{glob.escape(_TEMPORARY)}*.tmp"):
+            with contextlib.suppress(OSError):
+                descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    if time.time() - os.fstat(descriptor).st_mtime > _GRACE and _lock(descriptor):
+                        os.unlink(path)
+                finally:
+                    os.close(descriptor)
 
 
 def open_source(name: str, *, any_kind: bool) -> Source:
@@ -200,18 +239,25 @@ def refuse_existing(target: Path) -> None:
         raise SkippedError(f"{target} exists; -f overwrites it")
 
 
-def compressed_name(name: str, force: bool) -> str:
-    """Return the name that compressing a file gives."""
-    if name.endswith(SUFFIX) and not force:
-        raise SkippedError(f"already has the suffix {SUFFIX}; -f compresses it again")
-    return name + SUFFIX
+def compressed_name(name: str, suffix: str = SUFFIX, force: bool = False) -> str:
+    """Return the name that compressing a file gives; SkippedError where it has the suffix, unless force."""
+    if name.endswith(suffix) and not force:
+        raise SkippedError(f"already has the suffix {suffix}; -f compresses it again")
+    return name + suffix
 
 
-def decompressed_name(name: str) -> str:
-    """Return the name that decompressing a file gives."""
-    if not name.endswith(SUFFIX) or Path(name).name == SUFFIX:
-        raise MisuseError(f"does not end in {SUFFIX}; name the output with -o FILE, or use -c")
-    return name.removesuffix(SUFFIX)
+def decompressed_name(name: str, suffix: str = SUFFIX) -> str:
+    """Return the name that decompressing a file gives: without the suffix, or without .lmzip."""
+    for ending in (suffix, SUFFIX):
+        if name.endswith(ending) and Path(name).name != ending:
+            return name.removesuffix(ending)
+    raise MisuseError(f"does not end in {suffix}; name the output with -o FILE, or use -c")
+
+
+def name_in_folder(folder: str, name: str) -> str:
+    """Return the name that a file gets in a folder, which is made if need be."""
+    os.makedirs(folder, exist_ok=True)
+    return os.path.join(folder, os.path.basename(name))
 
 
 def refuse_removal(name: str, force: bool) -> None:

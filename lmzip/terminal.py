@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any, Self
 
@@ -94,27 +95,43 @@ def table(rows: Sequence[Sequence[object]], indent: str = "") -> str:
     return "\n".join(indent + line for line in lines)
 
 
-class Progress:
-    """A progress bar on stderr over the content of a file, or nothing. Only on a terminal."""
+def shortened(name: str, most: int = 30) -> str:
+    """Leave out the middle of a name of more than `most` characters."""
+    return name if len(name) <= most else f"{name[: most // 2 - 3]}...{name[-(most // 2) :]}"
 
-    def __init__(self, name: str, total: int | None, shown: bool) -> None:
-        """total: bytes of content, None where it is unknown."""
+
+class Progress:
+    """A progress bar on stderr over the content of a file, or nothing. Only on a terminal.
+
+    It is drawn four times a second, also where nothing moves but the time, and says what it waits for.
+    """
+
+    def __init__(self, name: str, total: int | None, shown: bool, place: str = "") -> None:
+        """total: bytes of content, None where it is unknown. place: said before the name."""
         self._before = self._last = 0  # content of the frames that are done, and what is done of this one
+        self._waiting = self._ratio = ""
         self._bar: Any = None
+        self._ended = threading.Event()
         if shown and sys.stderr.isatty():
             from tqdm import tqdm  # takes a twentieth of a second
 
             self._bar = tqdm(
-                desc=printable(name), total=total, unit="B", unit_scale=True, unit_divisor=1024, leave=False,
-                dynamic_ncols=True, file=sys.stderr,
+                desc=place + shortened(printable(name)), total=total, unit="B", unit_scale=True, unit_divisor=1024,
+                leave=False, dynamic_ncols=True, file=sys.stderr,
             )  # fmt: skip
+            threading.Thread(target=self._redraw, args=(self._bar,), daemon=True).start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._ended.set()
         if self._bar is not None:
             self._bar.close()
+
+    def _redraw(self, bar: Any) -> None:
+        while not self._ended.wait(0.25):
+            bar.refresh()
 
     def begin_frame(self, size: int | None) -> None:
         """Make room for a frame with `size` bytes of content; `tick` counts from its beginning."""
@@ -126,10 +143,31 @@ class Progress:
     def tick(self, done: int) -> None:
         """Take note that so many bytes of the frame are done."""
         if self._bar is not None:
+            if done:
+                self._waiting = ""
             self._last = done
+            self._show_text()
             self._bar.update(self._before + done - self._bar.n)
 
     def ratio(self, compressed: int, content: int) -> None:
         """Show the ratio so far."""
         if self._bar is not None and content:
-            self._bar.set_postfix_str(ratio_text(compressed, content), refresh=False)
+            self._ratio = ratio_text(compressed, content)
+            self._show_text()
+
+    def wait(self, what: str) -> None:
+        """Show what the next bytes wait for, until they are done."""
+        if self._bar is not None:
+            self._waiting = what
+            self._show_text()
+
+    def say(self, message: str) -> None:
+        """Print a line, above the bar if there is one, and show its beginning as what is waited for."""
+        if self._bar is None:
+            say(f"lmzip: {message}")
+        else:
+            self._bar.write(f"lmzip: {printable(message)}", file=sys.stderr)
+            self.wait(message.partition(";")[0])
+
+    def _show_text(self) -> None:
+        self._bar.set_postfix_str(", ".join(filter(None, (self._ratio, self._waiting))), refresh=False)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from mocks import bigram, markov_text
 
-LMZIP = [sys.executable, "-m", "lmzip.cli"]
+LMZIP = [sys.executable, "-m", "lmzip"]
 TEXT = markov_text(3000, seed=1)
 MODEL = bigram(TEXT)
 SHORT = TEXT[:400]  # for the model: a mock takes its time

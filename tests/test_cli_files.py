@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -125,8 +126,12 @@ def test_remove_of_a_link(call: Call, text: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-c", "-o", "x", "book.txt"], "-o names the output of one file"),
-        (["-o", "x", "book.txt", "book.txt"], "-o names the output of one file"),
+        (["-c", "-o", "x", "book.txt"], "-o does not go with -c"),
+        (["-o", "x", "book.txt", "book.txt"], "-o x names the output of one file; for several name a folder"),
+        (["-S", "", "book.txt"], "a suffix is what names end in"),
+        (["-S", "a/b", "book.txt"], "a suffix is what names end in"),
+        (["-o", "."], "standard input has no name that its output could get in ."),
+        (["--level", "10", "book.txt"], "Invalid value for '--level'"),
         (["--rm", "-c", "book.txt"], "--rm needs files"),
         (["--rm", "-o", "-", "book.txt"], "--rm needs files"),
         (["--rm", "-"], "--rm needs files"),
@@ -137,7 +142,7 @@ def test_remove_of_a_link(call: Call, text: Path, tmp_path: Path) -> None:
         (["decompress", "-9", "book.txt"], "No such option"),
         (["-T", "-1", "book.txt"], "Invalid value"),
         (["-d", "book.txt"], "book.txt: does not end in .lmzip; name the output with -o FILE, or use -c"),
-        (["-o", ".", "book.txt"], ". is a folder"),
+        (["-S", ".z", "-d", "book.txt"], "book.txt: does not end in .z; name the output"),
         (["-f", "-o", "book.txt", "book.txt"], "book.txt is the input itself"),
     ],
 )
@@ -169,6 +174,124 @@ def test_several_files_with_bad_ones(call: Call, text: Path, packed: Path, tmp_p
     ]
     assert (tmp_path / "other").read_bytes() == TEXT and "broken" not in names(tmp_path)
     assert call("-d", "book.txt.lmzip", "other.lmzip").code == 3
+
+
+def test_output_into_a_folder(call: Call, text: Path, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "other").write_bytes(NOISE)
+    assert call("--method", "general", "-o", "new/inner/", "book.txt", "sub/other").code == 0
+    assert names(tmp_path / "new" / "inner") == ["book.txt.lmzip", "other.lmzip"]
+    assert call("-d", "-o", "sub", "new/inner/book.txt.lmzip").code == 0
+    assert (tmp_path / "sub" / "book.txt").read_bytes() == TEXT
+    assert call("-d", "-o", "sub", "new/inner/other.lmzip").code == 3
+    assert names(tmp_path) == ["book.txt", "new", "sub"]
+
+
+def test_outputs_of_one_name_do_not_replace_each_other(call: Call, text: Path, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "book.txt").write_bytes(NOISE)
+    outcome = call("--method", "general", "-f", "--rm", "-o", "out/", "book.txt", "sub/book.txt")
+    assert outcome.code == 2 and "lmzip: sub/book.txt: out/book.txt.lmzip was made of another file" in outcome.err
+    assert lmzip.decompress((tmp_path / "out" / "book.txt.lmzip").read_bytes()) == TEXT
+    assert (tmp_path / "sub" / "book.txt").exists() and not text.exists()
+
+
+def test_suffix(call: Call, text: Path, tmp_path: Path) -> None:
+    assert call("--method", "general", "-S", ".z", "book.txt").code == 0
+    assert names(tmp_path) == ["book.txt", "book.txt.z"]
+    assert call("--method", "general", "-S", ".z", "book.txt.z").code == 3
+    text.unlink()
+    assert call("-d", "book.txt.z").code == 2 and call("decompress", "-S", ".z", "book.txt.z").code == 0
+    assert text.read_bytes() == TEXT
+
+
+@pytest.mark.parametrize(
+    ("words", "level"),
+    [
+        ("", 6), ("--fast", 1), ("--best", 9), ("--level 4", 4), ("--level=4 -2", 2), ("-2 --level 4", 4),
+        ("--fast --best", 9), ("-9 --fast", 1),
+    ],
+)  # fmt: skip
+def test_levels(call: Call, text: Path, words: str, level: int) -> None:
+    outcome = call("compress", "--method", "general", "-c", *words.split(), "book.txt")
+    assert outcome.code == 0 and lmzip.get_frame_info(outcome.out).level == level
+
+
+def test_file_that_cannot_be_read_does_not_end_the_others(
+    call: Call, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secret").write_bytes(TEXT)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)  # whoever runs the tests may be allowed to
+    monkeypatch.setattr("builtins.open", lambda name, *args, **options: _open_but_secret(name, *args, **options))
+    for command in ([], ["compress"]):
+        outcome = call(*command, "--method", "general", "-f", "secret", "book.txt")
+        assert outcome.code == 1 and outcome.err.startswith("lmzip: secret: Permission denied\nbook.txt: ")
+        assert names(tmp_path) == ["book.txt", "book.txt.lmzip", "secret"]
+    assert call("list", "secret", "book.txt.lmzip").err == "lmzip: secret: Permission denied\n"
+
+
+def _open_but_secret(name: object, *args: object, **options: object) -> object:
+    if name == "secret":
+        raise PermissionError(errno.EACCES, "Permission denied", name)
+    return _open(name, *args, **options)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("name", ["/somewhere/cache", None])
+def test_trouble_of_other_files_is_not_the_inputs(
+    call: Call, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str | None
+) -> None:
+    def compress(*_: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device", name)
+
+    monkeypatch.setattr(lmzip.LMZCompressor, "compress", compress)
+    outcome = call("--method", "general", "book.txt")
+    where = name or "a file of lmzip's own, such as its compiled kernels"
+    assert outcome == (1, b"", f"lmzip: book.txt: {where}: No space left on device\n")
+
+
+# Options in the environment
+
+
+@pytest.mark.parametrize(
+    ("defaults", "words", "level"),
+    [
+        ("--best", "", 9), ("-1 -q", "-2", 2), ("--level '4'", "--fast", 1), ("-m nowhere -7", "", 7),
+        ("--rm --max-output 7 -8", "", 8), ("-S .z -3", "", 3),
+    ],
+)  # fmt: skip
+def test_defaults(
+    call: Call, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, defaults: str, words: str, level: int
+) -> None:
+    monkeypatch.setenv("LMZIP_OPTS", defaults)  # what does not go with the command line is left out
+    for command in ([], ["compress"]):
+        outcome = call(*command, "--method", "general", "-c", *words.split(), "book.txt")
+        assert (outcome.code, outcome.err) == (0, "") and lmzip.get_frame_info(outcome.out).level == level
+    assert names(tmp_path) == ["book.txt"]
+
+
+def test_defaults_for_files(call: Call, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LMZIP_OPTS", "--rm -q -o 'a folder/' -9")
+    assert call("--method", "general", "book.txt") == (0, b"", "")
+    assert names(tmp_path) == ["a folder"]
+    assert call("decompress", "-k", "a folder/book.txt.lmzip", "-o", "x") == (0, b"", "")
+    assert names(tmp_path) == ["a folder", "x"] and names(tmp_path / "a folder") == ["book.txt.lmzip"]
+
+
+@pytest.mark.parametrize(
+    ("defaults", "message"),
+    [
+        ("--nonsense", "No such option"), ("-T many", "Invalid value for '-T'"), ("'", "No closing quotation"),
+        ("book.txt", "no file, and not -d"), ("-d", "no file, and not -d"), ("--rm --no-verify", "--rm removes only"),
+    ],
+)  # fmt: skip
+def test_defaults_that_cannot_be(
+    call: Call, text: Path, packed: Path, monkeypatch: pytest.MonkeyPatch, defaults: str, message: str
+) -> None:
+    monkeypatch.setenv("LMZIP_OPTS", defaults)
+    for words in (["-c", "book.txt"], ["test", "book.txt.lmzip"]):
+        code, out, err = call(*words)
+        assert (code, out) == (2, b"") and err.startswith("lmzip: LMZIP_OPTS: ") and message in err
+    assert call("list", "book.txt.lmzip").code == 0  # which takes none of them
 
 
 def test_worst_of_the_codes() -> None:

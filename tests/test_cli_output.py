@@ -149,6 +149,9 @@ class Bar:
         self.n += amount
         self.seen.append(self.n)
 
+    def set_postfix_str(self, text: str, refresh: bool) -> None:
+        self.text = text
+
     def close(self) -> None:
         pass
 
@@ -161,6 +164,25 @@ def test_progress_over_frames() -> None:
             for done in ticks:
                 progress.tick(done)
         assert bar.seen == [5, 10, 13, 17] and bar.total == 17
+
+
+def test_progress_says_what_it_waits_for() -> None:
+    with terminal.Progress("f", None, False) as progress:
+        progress._bar = bar = Bar(None)
+        progress.wait("loading the model")
+        progress.tick(0)
+        assert bar.text == "loading the model"
+        progress.tick(5)
+        assert bar.text == ""
+        progress.ratio(1, 4)
+        progress.wait("lzma")
+        assert bar.text == "25.0 %, lzma"
+
+
+def test_long_names_are_shortened() -> None:
+    assert terminal.shortened("book.txt") == "book.txt"
+    short = terminal.shortened("the beginning" + "-" * 100 + "and the end.txt")
+    assert len(short) == 30 and short.startswith("the beg") and "..." in short and short.endswith("end.txt")
 
 
 # The list

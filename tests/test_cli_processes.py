@@ -88,6 +88,41 @@ def test_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     assert names(tmp_path) == []
 
 
+def test_killed_process_leaves_a_file_that_the_next_one_removes(tmp_path: Path) -> None:
+    words = [*LMZIP, "--method", "general", "-o", "out.lmzip"]
+    with subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE) as child:
+        deadline = time.monotonic() + 60
+        while not names(tmp_path):
+            assert child.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
+        child.kill()
+    (left,) = tmp_path.iterdir()
+    os.utime(left, (1, 1))
+    assert process("--method", "general", "-o", "out.lmzip", cwd=tmp_path).returncode == 0
+    assert names(tmp_path) == ["out.lmzip"]
+
+
+def test_interrupt_while_it_starts_is_quiet(tmp_path: Path) -> None:
+    code = """if True:
+        import os, signal, sys
+        class Interrupting:
+            def find_spec(self, name, path, target=None):
+                if name == "numpy":
+                    os.kill(os.getpid(), signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # as a shell's foreground process
+        sys.meta_path.insert(0, Interrupting())
+        from lmzip_command import main
+        main()
+    """
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
+def test_system_without_sighup(call: Call, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signal, "SIGHUP")
+    assert call("-t", "book.txt.lmzip").code == 0
+
+
 def test_ignored_signals_stay_ignored(call: Call, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(jobs, "decompress_stream", lambda *_: seen.append(signal.getsignal(signal.SIGHUP)))
@@ -185,6 +220,23 @@ def test_terminal(tmp_path: Path, text: Path, packed: Path, terminal_pair: tuple
     assert code == 0 and b"book.txt:   0%|" in seen and b" bits/byte)" in seen.splitlines()[-1]
     code, seen = on_terminal("--method", "general", "-fq", "book.txt")
     assert (code, seen) == (0, b"")
+
+
+def test_no_bar_beside_data_on_standard_output(packed: Path, tmp_path: Path, terminal_pair: tuple[int, int]) -> None:
+    reader, writer = terminal_pair
+    for words, bar in (["-dc"], False), (["-dcv"], True), (["-c", "--fast", "-f"], False):
+        done = process(
+            *words, "book.txt.lmzip", cwd=tmp_path, capture_output=False, stdout=subprocess.PIPE, stderr=writer
+        )
+        assert done.returncode == 0 and (b"book.txt.lmzip:" in _seen(reader)) == bar
+
+
+def test_bar_counts_files(text: Path, tmp_path: Path, terminal_pair: tuple[int, int]) -> None:
+    reader, writer = terminal_pair
+    words = ["--method", "general", "-f", "book.txt", "missing", "book.txt"]
+    assert process(*words, cwd=tmp_path, capture_output=False, stderr=writer).returncode == 1
+    seen = _seen(reader)
+    assert b"1 of 3: book.txt:   0%|" in seen and b"3 of 3: book.txt:   0%|" not in seen
 
 
 def test_torch_is_not_imported_for_nothing(tmp_path: Path, packed: Path) -> None:

@@ -86,6 +86,22 @@ def test_new_file_never_appears_after_an_error(tmp_path: Path, error: type[BaseE
     assert names(tmp_path) == []
 
 
+def test_leftovers_of_killed_processes_are_removed(tmp_path: Path) -> None:
+    long_ago = (1, 1)
+    kept = ["other.tmp", ".lmzip-another computer-1.tmp", paths._TEMPORARY + "new.tmp"]
+    for name in [*kept, paths._TEMPORARY + "left.tmp"]:
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, None if name.endswith("new.tmp") else long_ago)
+    with NewFile(tmp_path / "first", False) as first:
+        (alive,) = set(names(tmp_path)) - set(kept)
+        os.utime(tmp_path / alive, long_ago)
+        paths.remove_leftovers.cache_clear()
+        with NewFile(tmp_path / "second", False):
+            assert alive in names(tmp_path)
+        first.commit()
+    assert names(tmp_path) == sorted(["first", *kept])
+
+
 def test_new_file_without_commit_leaves_nothing(tmp_path: Path) -> None:
     with NewFile(tmp_path / "new", False) as sink:
         sink.write(b"data")
@@ -197,11 +213,13 @@ def test_nowhere_counts() -> None:
 
 
 def test_names() -> None:
-    assert paths.compressed_name("folder/a.txt", False) == "folder/a.txt.lmzip"
-    assert paths.compressed_name("a.lmzip", True) == "a.lmzip.lmzip"
+    assert paths.compressed_name("folder/a.txt") == "folder/a.txt.lmzip"
+    assert paths.compressed_name("a.txt", "-z") == "a.txt-z" and paths.compressed_name("a.lmzip", ".z") == "a.lmzip.z"
+    assert paths.compressed_name("a.lmzip", force=True) == "a.lmzip.lmzip"
     with pytest.raises(SkippedError, match=r"already has the suffix \.lmzip; -f"):
-        paths.compressed_name("a.lmzip", False)
+        paths.compressed_name("a.lmzip")
     assert paths.decompressed_name("folder/a.txt.lmzip") == "folder/a.txt"
+    assert paths.decompressed_name("a.txt.z", ".z") == paths.decompressed_name("a.txt.lmzip", ".z") == "a.txt"
     for name in ("a.txt", ".lmzip", "folder/.lmzip", "a.LMZ"):
         with pytest.raises(MisuseError, match=r"does not end in \.lmzip; name the output with -o FILE, or use -c"):
             paths.decompressed_name(name)
