@@ -5,8 +5,6 @@ from __future__ import annotations
 import lzma
 import sys
 
-import numpy as np
-
 from lmzip import container
 from lmzip.errors import CorruptError
 
@@ -31,9 +29,14 @@ _SAMPLE = 1 << 11  # bytes; what looks random is judged by eight of them
 
 def looks_random(data: bytes) -> bool:
     """Whether samples of the data are as even as noise: compressed or encrypted already."""
-    samples = [data[start : start + _SAMPLE] for start in np.linspace(0, max(len(data) - _SAMPLE, 0), 8).astype(int)]
-    joined = b"".join(samples)
+    joined = b"".join(spread(data, _SAMPLE, 8))
     return len(joined) >= 8 * _SAMPLE and len(zstd.compress(joined, 3)) >= len(joined)
+
+
+def spread(data: bytes, size: int, count: int) -> list[bytes]:
+    """Return `count` pieces of data of `size` bytes, from its first byte to its last; all of it where it is shorter."""
+    last = max(len(data) - size, 0)
+    return [data[start : start + size] for start in (i * last // max(count - 1, 1) for i in range(count))]
 
 
 def encode_general(data: bytes) -> tuple[int, bytes]:

@@ -13,16 +13,18 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from lmzip import container, lockstep
-from lmzip.coders import CODER_IDS, CODERS, FREQUENCY_TOTAL, CoderError, pack_ranks, unpack_ranks
+from lmzip.coders import CODER_IDS, CODERS, CoderError, pack_ranks, unpack_ranks
 from lmzip.container import LockstepPlan
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
-from lmzip.general import decode_general, encode_general
+from lmzip.general import decode_general, encode_general, spread
 from lmzip.models.base import Model, Predictor
 from lmzip.models.ensemble.numbers import HISTORY_LIMIT
 from lmzip.models.ensemble.parts import Parts
 from lmzip.models.ensemble.records import find_record
 from lmzip.models.ensemble.shapes import SHAPES, TEXT, best_shape
 from lmzip.models.ensemble.tree import Tree, make_tree
+from lmzip.models.exact.arithmetic import FREQUENCY_BITS
+from lmzip.models.integer_logs import UNIT, log2_integer
 from lmzip.models.profile import is_portable
 from lmzip.options import Options, Progress
 
@@ -35,18 +37,17 @@ _RANK_PACKERS = (container.ZSTD, container.LZMA)
 
 def network_helps(data: bytes, model: Model) -> bool:
     """Whether the network alone needs clearly fewer bits for samples of the data than their bytes' frequencies do."""
-    size = min(len(data), _SAMPLE)
-    starts = np.linspace(0, len(data) - size, 4 if len(data) > 8 * _SAMPLE else 1).astype(int)
-    pieces = [data[start : start + size] for start in starts]
+    pieces = spread(data, _SAMPLE, 4 if len(data) > 8 * _SAMPLE else 1)
     cut = [model.encode(piece) for piece in pieces]
     steps = min(min(len(symbols) for symbols in cut), _SAMPLE // 4)
     table = np.stack([symbols[:steps] for symbols in cut])
     frequencies = model.begin(len(table), False, steps).prefill(table)
     chosen = np.take_along_axis(frequencies, table.T[:, :, None].astype(np.int64), axis=2)
-    bits = -np.log2(chosen / FREQUENCY_TOTAL).sum() / model.tree.length[table].sum()
+    needed = FREQUENCY_BITS * UNIT * table.size - int(log2_integer(chosen).sum())
     counts = np.bincount(np.frombuffer(b"".join(pieces), np.uint8), minlength=256)
-    shares = counts[counts > 0] / counts.sum()
-    return bool(bits < 0.9 * -(shares * np.log2(shares)).sum())
+    counts, total = counts[counts > 0], int(counts.sum())
+    entropy = int(log2_integer(np.array([total]))[0]) * total - int((counts * log2_integer(counts)).sum())
+    return 10 * needed * total < 9 * entropy * int(model.tree.length[table].sum())
 
 
 def encode_in_lockstep(
@@ -70,7 +71,7 @@ def encode_in_lockstep(
 
     def watch(done: int, size: int) -> None:
         most = limit()
-        if most is not None and size >= most:
+        if most is not None and _at_least(size) >= most:
             raise lockstep.TooLong
         progress(done * len(data) / len(symbols))
 
@@ -141,6 +142,15 @@ def decode_in_lockstep(
         return model.decode(symbols, raw_size)
     except (CoderError, ValueError) as error:
         raise CorruptError(f"{what}: {error}") from error
+
+
+def _at_least(size: int) -> int:
+    """Return what a payload takes at least, from what its coder says that the code so far takes at most.
+
+    What a limit ends must have lost: whether there is a limit yet is a matter of threads, the result is not. The
+    bound of rANS is 1 % and a few words above the code, that of the range coder at most one word.
+    """
+    return size - size // 64 - 64
 
 
 def _pack_ranks(ranks: lockstep.Symbols, plan: LockstepPlan) -> bytes:

@@ -24,7 +24,7 @@ from lmzip.models.exact.products import PRODUCTS, is_exact
 from lmzip.models.exact.rereading import RereadingEngine
 from lmzip.models.exact.torch_engine import TorchEngine
 from lmzip.models.exact.weights import Weights
-from lmzip.models.importing.compare import UNIT, log2_integer
+from lmzip.models.integer_logs import UNIT, log2_integer
 
 ALL = ("layers.0.qkv", "layers.0.query", "layers.0.key", "layers.0.out", "layers.1.gate_up", "layers.1.down", "head")
 GPT = dataclasses.replace(

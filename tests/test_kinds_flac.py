@@ -123,7 +123,7 @@ def test_what_the_format_allows(channels: int) -> None:
         columns, total = columns_of(random, channels, depth, 4)
         high = 1 << depth - 1
         samples = random.integers(-high, high, (total, channels)).astype(np.int32)
-        given = tuple(np.array(column, np.int64) for column in columns)
+        given = tuple(np.array(column, np.int32) for column in columns)
         out, counts = np.zeros(400_000, np.uint8), np.zeros(COLUMNS + 1, np.int64)
         used, done = write_frames(samples, 4, depth, given, counts, out)
         if counts[BAD]:  # weights that lead beyond what 31 bits hold
@@ -131,9 +131,9 @@ def test_what_the_format_allows(channels: int) -> None:
         written += 1
         assert (done, counts[:COLUMNS].tolist()) == (total, [len(column) for column in columns])
         again = np.zeros_like(samples)
-        found, counts = tuple(np.zeros(10_000, np.int64) for _ in columns), np.zeros(COLUMNS + 1, np.int64)
+        found, counts = tuple(np.zeros(10_000, np.int32) for _ in columns), np.zeros(COLUMNS + 2, np.int64)
         data = np.append(out[:used], np.zeros(SPARE, np.uint8))
-        assert read_frames(data, used, depth, again, found, counts) == (used, 4, total)
+        assert read_frames(data, used, depth, again, found, counts, (0, 0, 0)) == (used, 4, total)
         assert np.array_equal(again, samples)
         for column, wanted, count in zip(found, given, counts, strict=False):
             assert np.array_equal(column[:count], wanted)
@@ -174,9 +174,11 @@ def test_a_size_that_lies() -> None:
     writer = Writer()
     create_shape(writer, FLAC, Shape("audio", samples.shape, 16, False))
     writer.string(b"fLaC")
-    writer.numbers(1 << 29, 0, *[0] * COLUMNS)
-    with pytest.raises(ValueError, match="do not fit"):
-        kinds.put_together("audio", samples, 16, bytes(writer.buffer))
+    for size, message in ((1 << 29, "beyond its limit"), (1 << 20, "do not fit")):
+        lying = Writer()
+        lying.numbers(size, 0, *[0] * COLUMNS)
+        with pytest.raises(ValueError, match=message):
+            kinds.put_together("audio", samples, 16, bytes(writer.buffer + lying.buffer))
 
 
 def test_numbers_as_utf_8() -> None:

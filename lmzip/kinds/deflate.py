@@ -137,7 +137,7 @@ def _deflate_zlib(flags: int, reader: Reader, lines: NDArray[np.uint8], pieces: 
     if flags & BLOCKS:
         own_ends = _read_ends(reader, lines.size)
     if flags & KINDS:
-        kinds, given = _read_kinds(reader, reader.number(len(reader.buffer)))
+        kinds, given = _read_kinds(reader, reader.number(MOST_BLOCKS))
     found = find(settings, lines, pieces, fixes=fixes)
     if found is None:
         raise ValueError("tokens that the data does not have")
@@ -259,4 +259,4 @@ def _read_kinds(reader: Reader, count: int) -> tuple[Numbers, list[bytes]]:
 
 
 def _read_numbers(reader: Reader, count: int, most: int) -> Numbers:
-    return np.array([reader.number(most) for _ in range(count)], np.int64)
+    return reader.numbers(count, most)

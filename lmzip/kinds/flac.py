@@ -13,6 +13,7 @@ from lmzip.kinds.rest import (
     FEWEST_SAMPLES,
     FLAC,
     MAX_SAMPLES,
+    MAX_SIZE,
     Reader,
     Shape,
     Taken,
@@ -67,19 +68,27 @@ def find_flac(head: bytes) -> FLACLayout | None:
 
 
 def _take(data: bytes, channels: int, depth: int, stated: int) -> Taken | None:
-    from lmzip.kinds.flac_frames import COLUMNS, SPARE, read_frames
+    from lmzip.kinds.flac_frames import COLUMNS, FULL, FULL_COLUMNS, FULL_SAMPLES, LARGEST_BLOCK, SPARE, read_frames
 
     begin = _metadata_end(data)
     size = len(data) - begin
-    most = min(MAX_SAMPLES // channels, MOST_BITS * len(data) // (channels * depth))
-    samples = np.zeros((min(stated, most) if stated else most, channels), np.int32)
-    columns = tuple(np.zeros(2 * size, np.int64) for _ in range(COLUMNS))
-    counts = np.zeros(COLUMNS + 1, np.int64)
+    most = min(MAX_SAMPLES // channels, MOST_BITS * len(data) // (channels * depth), stated or MAX_SAMPLES)
+    # Memory grows with what is found: most files have some four bytes of samples a byte, and few numbers.
+    samples = np.zeros((min(most, 2 * size // channels + LARGEST_BLOCK), channels), np.int32)
+    columns = tuple(np.zeros(size // 32 + LARGEST_BLOCK, np.int32) for _ in range(COLUMNS))
+    counts, place = np.zeros(COLUMNS + 2, np.int64), (0, 0, 0)
     coded = np.frombuffer(bytearray(data[begin:] + bytes(SPARE)), np.uint8)
-    used, frames, done = read_frames(coded, size, depth, samples, columns, counts)
+    while True:
+        used, frames, done = place = read_frames(coded, size, depth, samples, columns, counts, place)
+        if counts[FULL] == FULL_SAMPLES and len(samples) < most:
+            samples = _grown(samples, most)
+        elif counts[FULL] == FULL_COLUMNS and columns[0].size < 2 * size:
+            columns = tuple(_grown(column, 2 * size) for column in columns)
+        else:
+            break
     if done * channels < FEWEST_SAMPLES:
         return None
-    samples = samples[:done].copy()
+    samples = samples[:done]
     writer = Writer()
     create_shape(writer, FLAC, Shape("audio", samples.shape, depth, False))
     writer.string(data[:begin])
@@ -96,16 +105,20 @@ def _take(data: bytes, channels: int, depth: int, stated: int) -> Taken | None:
     return None
 
 
+def _grown(array: NDArray[Any], most: int) -> NDArray[Any]:
+    """Return an array with the same begin that is twice as long, `most` at most."""
+    result = np.zeros((min(2 * len(array), most), *array.shape[1:]), array.dtype)
+    result[: len(array)] = array
+    return result
+
+
 def put_flac_together(shape: Shape, samples: NDArray[Any], reader: Reader) -> bytes:
     """Return the file; ValueError for a rest that _take never writes."""
     from lmzip.kinds.flac_frames import BAD, COLUMNS, write_frames
 
     metadata = reader.string()
-    size, frames = reader.number(8 * MAX_SAMPLES), reader.number(MAX_SAMPLES)
-    columns = []
-    for _ in range(COLUMNS):
-        count = reader.number(len(reader.buffer))
-        columns.append(np.array([reader.number(MOST_NUMBER) for _ in range(count)], np.int64))
+    size, frames = reader.number(MAX_SIZE), reader.number(MAX_SAMPLES)
+    columns = [reader.numbers(reader.number(len(reader.buffer)), MOST_NUMBER, np.int32) for _ in range(COLUMNS)]
     out, counts = np.zeros(size, np.uint8), np.zeros(COLUMNS + 1, np.int64)
     used, done = write_frames(samples, frames, shape.depth, tuple(columns), counts, out)
     if counts[BAD] or used != size or done != len(samples) or counts[:COLUMNS].tolist() != [c.size for c in columns]:

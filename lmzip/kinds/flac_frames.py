@@ -18,6 +18,8 @@ kernel = compiled()
 CODES, SIZES, RATES, TYPES, PARTITIONS, PRECISIONS, COEFFICIENTS, PARAMETERS = range(8)
 COLUMNS = 8
 BAD = COLUMNS  # of the counters: what is read does not fit
+FULL = COLUMNS + 1  # what has no room for the next frame: one of these
+FULL_SAMPLES, FULL_COLUMNS = 1, 2
 
 SYNC = 0x3FFE
 INDEPENDENT, LEFT_SIDE, SIDE_RIGHT, MID_SIDE = 7, 8, 9, 10  # channel assignments; up to 7: channels - 1
@@ -396,22 +398,24 @@ def split(values, i, assignment):
 
 
 @kernel
-def read_frames(data, size, depth, samples, columns, counts):
-    """Read frames until one is damaged or the data ends.
+def read_frames(data, size, depth, samples, columns, counts, place):
+    """Read frames until one is damaged, the data ends, or there is no room, which counts[FULL] says.
 
     Args:
         data: uint8, the frames and 16 zeros.
         size: bytes without the zeros.
         depth: bits a sample.
         samples: int32, (most, channels), gets the samples.
-        columns: 8 arrays of int64, get what the encoder chose.
-        counts: int64, (9,), zeros; gets how many numbers stand in each.
+        columns: 8 arrays of int32, get what the encoder chose.
+        counts: int64, (10,), zeros; gets how many numbers stand in each.
+        place: what the last call returned, which had less room; zeros before the first.
 
     Returns:
         The bytes that were read, the frames and the samples of a channel.
     """
     channels = samples.shape[1]
-    start, frame, done = 0, 0, 0
+    start, frame, done = place
+    counts[FULL] = 0
     values = np.zeros((channels, LARGEST_BLOCK), np.int64)
     residuals, weights = np.zeros(LARGEST_BLOCK, np.int64), np.zeros(LARGEST_ORDER, np.int64)
     header, before = np.zeros(HEADER_SIZE, np.uint8), np.zeros(COLUMNS, np.int64)
@@ -434,7 +438,7 @@ def read_frames(data, size, depth, samples, columns, counts):
         header[:] = 0
         at = put_header(header, np.int64(0), codes, given, rate, number, counts)
         count = block_size(code, given)
-        good = start + (at >> 3) < size and 0 < count <= samples.shape[0] - done
+        good = start + (at >> 3) < size and count > 0
         good = good and (depth_code == 0 or DEPTHS[depth_code] == depth)
         good = good and channels == (assignment + 1 if assignment <= INDEPENDENT else 2) and assignment <= MID_SIDE
         for i in range(at >> 3):
@@ -449,9 +453,11 @@ def read_frames(data, size, depth, samples, columns, counts):
         end = (at + 7) >> 3
         good = good and not counts[BAD] and end + 2 <= size and get(data, at, 8 * end - at) == 0
         good = good and get(data, 8 * end, 16) == crc_16(data, start, end)
+        full = 0 if count <= samples.shape[0] - done else FULL_SAMPLES
         for which in range(COLUMNS):
-            good = good and counts[which] <= columns[which].size
-        if not good:
+            full = full if counts[which] <= columns[which].size else FULL_COLUMNS
+        if not good or full:
+            counts[FULL] = full if good else 0
             counts[:COLUMNS], counts[BAD] = before, 0
             break
         for i in range(count):
@@ -471,7 +477,7 @@ def write_frames(samples, frames, depth, columns, counts, out):
         samples: int32, (samples, channels).
         frames: their number.
         depth: bits a sample.
-        columns: 8 arrays of int64, as read_frames gives them.
+        columns: 8 arrays of int32, as read_frames gives them.
         counts: int64, (9,), zeros; gets how many numbers were used, and whether something did not fit.
         out: uint8, zeros, gets the frames.
 

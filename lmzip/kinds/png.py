@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
 import struct
 import zlib
@@ -16,6 +17,7 @@ from lmzip.kinds.raw import BIG_ENDIAN, Rows, pack_rows, unpack_rows
 from lmzip.kinds.rest import (
     FEWEST_SAMPLES,
     MAX_SAMPLES,
+    MAX_SIZE,
     PNG,
     Reader,
     Shape,
@@ -114,14 +116,14 @@ def _write_chunks(writer: Writer, chunks: list[Chunk]) -> None:
         writer.buffer += chunk.name + chunk.data + (b"" if chunk.is_right else struct.pack(">I", chunk.crc))
 
 
-def _read_chunks(reader: Reader) -> bytes:
-    parts = []
+def _read_chunks(reader: Reader) -> bytearray:
+    chunks = bytearray()  # and no object for each: there may be millions
     for _ in range(reader.number(len(reader.buffer))):
         size = reader.number(2 * len(reader.buffer) + 1)
         name, data = reader.take(4), reader.take(size >> 1)
         crc = struct.unpack(">I", reader.take(4))[0] if size & 1 else zlib.crc32(data, zlib.crc32(name))
-        parts.append(_create_chunk(Chunk(name, data, crc)))
-    return b"".join(parts)
+        chunks += _create_chunk(Chunk(name, data, crc))
+    return chunks
 
 
 def parse_header(data: bytes) -> Header | None:
@@ -221,7 +223,7 @@ def put_png_together(shape: Shape, samples: NDArray[Any], reader: Reader) -> byt
     lines = filter_(header, samples, reader)
     deflated = deflate(described, np.frombuffer(lines, np.uint8), header.pieces())
     stream = start + deflated + (ending or struct.pack(">I", zlib.adler32(lines)))
-    parts = [SIGNATURE, _create(b"IHDR", header.create()), before, *_cut(stream, sizes), _read_chunks(reader)]
+    parts = [SIGNATURE, _create(b"IHDR", header.create()), before, _cut(stream, sizes), _read_chunks(reader)]
     return b"".join(parts) + reader.remaining()
 
 
@@ -241,30 +243,31 @@ def _write_sizes(writer: Writer, idat: list[Chunk]) -> None:
         writer.buffer += b"" if chunk.is_right else struct.pack(">I", chunk.crc)
 
 
-def _read_sizes(reader: Reader) -> int | list[tuple[int, int | None]]:
-    """Return the one size, or each with its wrong crc."""
+def _read_sizes(reader: Reader) -> int | array.array[int]:
+    """Return the one size, or of each chunk its size and crc, -1 for the right one."""
     size = reader.number(1 << 31)
     if size:
         return size
-    sizes: list[tuple[int, int | None]] = []
-    for _ in range(reader.number(len(reader.buffer))):
+    sizes = array.array("q")
+    for _ in range(reader.number(MAX_SIZE // 12)):
         size = reader.number((1 << 32) - 1)
-        sizes.append((size >> 1, struct.unpack(">I", reader.take(4))[0] if size & 1 else None))
+        sizes.extend((size >> 1, struct.unpack(">I", reader.take(4))[0] if size & 1 else -1))
     return sizes
 
 
-def _cut(stream: bytes, sizes: int | list[tuple[int, int | None]]) -> Iterator[bytes]:
-    """Give the IDAT chunks."""
+def _cut(stream: bytes, sizes: int | array.array[int]) -> bytearray:
+    """Return the IDAT chunks."""
+    chunks, at = bytearray(), 0
     if isinstance(sizes, int):
         for at in range(0, len(stream), sizes):
-            yield _create(b"IDAT", stream[at : at + sizes])
-        return
-    if sum(size for size, _ in sizes) != len(stream):
+            chunks += _create(b"IDAT", stream[at : at + sizes])
+        return chunks
+    if sum(sizes[::2]) != len(stream):
         raise ValueError("the sizes of the IDAT chunks are not those of the stream")
-    at = 0
-    for size, crc in sizes:
+    for size, crc in zip(sizes[::2], sizes[1::2], strict=True):
         data, at = stream[at : at + size], at + size
-        yield _create(b"IDAT", data) if crc is None else _create_chunk(Chunk(b"IDAT", data, crc))
+        chunks += _create(b"IDAT", data) if crc < 0 else _create_chunk(Chunk(b"IDAT", data, crc))
+    return chunks
 
 
 def unfilter(header: Header, lines: bytes) -> tuple[NDArray[Any] | None, NDArray[np.uint8]]:

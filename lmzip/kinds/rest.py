@@ -12,7 +12,9 @@ HEAD_SIZE = 1 << 16  # bytes that sniff wants, where the file has them
 MAX_SAMPLES = 1 << 27  # of one piece
 MAX_SIDE = 1 << 31  # of a picture, and frames of a sound
 MAX_CHANNELS = 1 << 16
+MAX_SIZE = 1 << 26  # bytes of one piece
 FEWEST_SAMPLES = 256  # fewer are not worth a model
+_PIECE = 1 << 16  # bytes of which numbers are read at once
 
 KINDS = ("image", "audio")
 RAW, PNG, FLAC = range(3)  # forms of a rest
@@ -85,6 +87,28 @@ class Reader:
                 raise ValueError("the rest of a file taken apart: a number beyond its limit")
             if byte < 0x80:
                 return value
+
+    def numbers(self, count: int, limit: int, kind: type[np.int32] | type[np.int64] = np.int64) -> NDArray[Any]:
+        """Read `count` varints of at most `limit`, which is below 2^31: an array, without an object for each."""
+        if count > len(self.buffer) - self.offset:
+            raise ValueError("the rest of a file taken apart ends too early")
+        result, done = np.zeros(count, kind), 0
+        while done < count:
+            piece = np.frombuffer(self.buffer, np.uint8, min(_PIECE, len(self.buffer) - self.offset), self.offset)
+            ends = np.flatnonzero(piece < 0x80)[: count - done]
+            lengths = np.diff(ends, prepend=-1)
+            if not len(ends) or int(lengths.max()) > 5:
+                self.number(0)  # raises: the first number, or one behind it, is too long or has no end
+                raise ValueError("the rest of a file taken apart: a number beyond its limit")
+            values = np.zeros(len(ends), np.int64)
+            for place in range(int(lengths.max())):  # the last groups, then those before them
+                longer = lengths > place
+                values[longer] = values[longer] << 7 | piece[ends[longer] - place] & 0x7F
+            if int(values.max()) > limit or (piece[ends[lengths > 1]] == 0).any():
+                raise ValueError("the rest of a file taken apart: a number beyond its limit")
+            result[done : done + len(ends)] = values
+            done, self.offset = done + len(ends), self.offset + int(ends[-1]) + 1
+        return result
 
     def take(self, length: int) -> bytes:
         """Read that many bytes."""

@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader, decode_bit
 from lmzip.models.ensemble.jit import i64, kernel
+from lmzip.models.integer_logs import UNIT, decisions_cost, log2_integer
 
 _CHANGES = 512  # of 65536: that a piece wastes more or fewer bits than the one before
 MOST_SPAN = 1 << 18  # of values that are said to occur or not, one by one
+_CHANGE_BITS = 18  # of a change between samples: the squares of 65536 of them add up to less than 2**53
+_FRAMES = 1 << 16  # whose values are counted at a time
 _PAST = 1 << 12  # contexts: the last 12 answers
 
 
@@ -60,7 +63,7 @@ def find_facts(samples: NDArray[np.int32]) -> Facts:
     together = np.bitwise_or.reduce(samples, axis=0).astype(np.int64)
     shift = np.array([max(int(bits & -bits).bit_length() - 1, 0) for bits in together])
     lowest, highest = samples.min(axis=0) >> shift, samples.max(axis=0) >> shift
-    used = [_find_used(samples[:, c] >> shift[c], int(lowest[c]), int(highest[c])) for c in range(channels)]
+    used = [_find_used(samples[:, c], int(shift[c]), int(lowest[c]), int(highest[c])) for c in range(channels)]
     return Facts(_find_partners(samples), shift, lowest, highest, used)
 
 
@@ -69,31 +72,36 @@ def _find_partners(samples: NDArray[np.int32]) -> NDArray[np.int64]:
     channels = samples.shape[1]
     if channels <= 2:
         return np.arange(channels)[::-1].copy()
-    changes = np.diff(samples[: 1 << 16].astype(np.float64), axis=0)
-    products = np.abs(changes.T @ changes)
+    changes = np.diff(samples[: 1 << 16].astype(np.int64), axis=0)
+    spare = max(int(np.abs(changes).max(initial=0)).bit_length() - _CHANGE_BITS, 0)
+    changes = (changes >> spare).astype(np.float64)
+    products = np.abs(changes.T @ changes)  # exact: sums of integers below 2**53, in whatever order
     power = np.sqrt(np.maximum(np.diag(products), 1.0))
     alike = products / power / power[:, None]
     np.fill_diagonal(alike, -1)
     return np.array([int(np.argmax(alike[c, : c or channels])) for c in range(channels)])
 
 
-def _find_used(values: NDArray[np.int64], lowest: int, highest: int) -> NDArray[np.int32]:
+def _find_used(samples: NDArray[np.int32], shift: int, lowest: int, highest: int) -> NDArray[np.int32]:
     """Return how many of the values below each occur, (span + 1,); (0,) where it does not pay to say so."""
     span = highest - lowest + 1
     if not 3 <= span <= MOST_SPAN:
         return np.zeros(0, np.int32)
-    counts = np.bincount(values - lowest, minlength=span)
+    counts = np.zeros(span, np.int64)
+    for start in range(0, len(samples), _FRAMES):  # whole arrays of int64 would take more than the samples
+        counts += np.bincount((samples[start : start + _FRAMES] >> shift) - lowest, minlength=span)
     used = np.concatenate(([0], np.cumsum(counts > 0)))
     # What a sample saves: the logarithm of the share of the values around it that occur.
     around = np.minimum(np.arange(span) + 17, span), np.maximum(np.arange(span) - 16, 0)
-    share = (used[around[0]] - used[around[1]]) / (around[0] - around[1])
-    saved = -(counts[counts > 0] * np.log2(share[counts > 0])).sum()
-    if saved < 64:
+    occurring = counts > 0
+    nearby, there = (around[0] - around[1])[occurring], (used[around[0]] - used[around[1]])[occurring]
+    saved = int((counts[occurring] * (log2_integer(nearby) - log2_integer(there))).sum()) - 64 * UNIT
+    if saved < 0:
         return np.zeros(0, np.int32)
     occurs, probabilities = (counts > 0).astype(np.uint8), np.empty(span, np.uint16)
     _code_occurs(occurs, np.full(_PAST, 32768, np.int64), probabilities, NO_BITS)
-    chance = np.where(occurs, probabilities, 65536.0 - probabilities) / 65536
-    return used.astype(np.int32) if saved > 64 - 1.1 * np.log2(chance).sum() else np.zeros(0, np.int32)
+    pays = 10 * saved > 11 * decisions_cost(occurs, probabilities)
+    return used.astype(np.int32) if pays else np.zeros(0, np.int32)
 
 
 class _Integers:

@@ -38,7 +38,7 @@ def code(setup, state, moment, tables, values, start, waste, bits, probabilities
     count = i64(0)
     for row in range(len(values)):
         for c in range(values.shape[1]):
-            _predict(setup, state, moment, tables, c, start + row)
+            _predict(setup, state, moment, tables, c, row, start + row)
             spread = _choose_contexts(setup, state, moment, c)
             used = setup.used[setup.first_used[c] : setup.first_used[c + 1]]
             value, count = code_sample(
@@ -48,7 +48,7 @@ def code(setup, state, moment, tables, values, start, waste, bits, probabilities
             if count < 0:
                 return count
             values[row, c] = value
-            _learn(setup, state, moment, tables, c, start + row, float(value))
+            _learn(setup, state, moment, tables, c, row, start + row, float(value))
     return count
 
 
@@ -60,11 +60,11 @@ def _taps(setup, state, c, j):
 
 
 @kernel
-def _predict(setup, state, moment, tables, c, t):
-    """Predict sample t of a channel in all ways: center, mean, inverse, and what the learning needs."""
+def _predict(setup, state, moment, tables, c, row, t):
+    """Predict sample t of a channel, in this row of the piece: center, mean, inverse, and what the learning needs."""
     solvers, filters, center, steps = len(setup.own), len(setup.taps), moment.center, moment.steps
     low, high = float(setup.lowest[c]) * setup.unit, float(setup.highest[c]) * setup.unit
-    at, other = PAST + t, setup.partner[c]
+    at, other = PAST + row, setup.partner[c]
     other_end = at + 1 if other < c else at  # what is known of the partner
     for s in range(solvers):
         own, beside, features = setup.own[s], setup.beside[s], moment.features[s]
@@ -143,10 +143,10 @@ def _regular(setup, discount):
 
 
 @kernel
-def _learn(setup, state, moment, tables, c, t, value):
-    """Learn the value of sample t of a channel."""
+def _learn(setup, state, moment, tables, c, row, t, value):
+    """Learn the value of sample t of a channel, in this row of the piece."""
     scaled = value * setup.unit
-    state.signal[c, PAST + t] = scaled
+    state.signal[c, PAST + row] = scaled
     for k in range(len(moment.mean)):
         error = abs(value - moment.mean[k])
         state.scale[c, k] = max(state.scale[c, k] + (error - state.scale[c, k]) * tables.rate[k], SCALE_MIN)

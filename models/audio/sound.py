@@ -13,10 +13,9 @@ from lmzip.models.audio.decisions import MOST_DECISIONS
 from lmzip.models.audio.facts import Encoder, Facts, code_waste, decode_facts, encode_facts, find_facts, find_waste
 from lmzip.models.audio.plan import STRENGTHS, SoundPlan, check_plan
 from lmzip.models.audio.samples import code
-from lmzip.models.audio.state import make_setup, make_state
+from lmzip.models.audio.state import PAST, PIECE, make_setup, make_state
 
 MOST_CHANNELS = 16  # the samples of more are coded as those of a single channel, frame after frame
-PIECE = 512  # frames that are coded with one call and waste the same bits: format
 Progress = Callable[[int], None]
 
 
@@ -70,7 +69,7 @@ def _code(
 ) -> None:  # fmt: skip
     frames, channels = samples.shape
     setup = make_setup(facts, STRENGTHS[plan.strength])
-    state, moment, tables = make_state(setup, frames)
+    state, moment, tables = make_state(setup)
     most = PIECE * channels * MOST_DECISIONS
     bits, probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
     waste = np.zeros(channels, np.int64)
@@ -86,4 +85,5 @@ def _code(
             piece[:] = values << facts.shift
         else:
             encoder.encode_bits(bits[:count], probabilities[:count])
+        state.signal[:, :PAST] = state.signal[:, PIECE:].copy()  # of a whole piece; behind another there is none
         progress(start + len(piece))

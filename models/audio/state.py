@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from lmzip.models.audio.plan import MOST_FEATURES, Strength
 from lmzip.models.ensemble.numbers import squash_table, stretch_table
 
 PAST = MOST_FEATURES  # zeros before the first sample
+PIECE = 512  # frames that are coded with one call and waste the same bits: format
 ROOM = 4096  # samples that a filter's history takes beyond its length before it is moved back
 FIRST_SOLVER = 2  # expert; the final predictions stand before
 NODES = 96  # decisions that are told apart
@@ -47,7 +49,7 @@ class Setup(NamedTuple):
 class Channels(NamedTuple):
     """What is learnt, per channel."""
 
-    signal: NDArray[np.float64]  # (channels, PAST + frames) scaled samples
+    signal: NDArray[np.float64]  # (channels, PAST + PIECE) scaled samples of a piece and of what stood before it
     sums: NDArray[np.float64]  # (channels, solvers, features, width) see least_squares.py
     weights: NDArray[np.float64]  # (channels, solvers, features)
     final_sums: NDArray[np.float64]  # (channels, 2, steps, width) of the final predictions
@@ -107,20 +109,20 @@ def make_setup(facts: Facts, strength: Strength) -> Setup:
     return Setup(
         facts.partner, facts.lowest, facts.highest,
         np.concatenate(facts.used), np.cumsum([0, *(len(used) for used in facts.used)]),
-        2.0 ** (numbers.SCALED_BITS - largest.bit_length()), own, beside, discount, every, taps, pace, behind,
+        math.ldexp(1.0, numbers.SCALED_BITS - largest.bit_length()), own, beside, discount, every, taps, pace, behind,
         np.cumsum(taps) - taps, np.cumsum(taps + ROOM) - taps - ROOM,
     )  # fmt: skip
 
 
-def make_state(setup: Setup, frames: int) -> tuple[Channels, Moment, Tables]:
-    """Return the state before the first of so many frames."""
+def make_state(setup: Setup) -> tuple[Channels, Moment, Tables]:
+    """Return the state before the first frame."""
     channels, solvers, filters = len(setup.partner), len(setup.own), len(setup.taps)
     features, steps, experts = int((setup.own + setup.beside).max()), solvers + filters - 1, FIRST_SOLVER + solvers
     n = 2 * experts
     inputs = -(-(n + CONTEXTS + 1) // 16) * 16
     first_scale = numbers.FIRST_SCALE / setup.unit
     state = Channels(
-        signal=np.zeros((channels, PAST + frames)),
+        signal=np.zeros((channels, PAST + PIECE)),
         sums=np.zeros((channels, solvers, features, width(features))),
         weights=np.zeros((channels, solvers, features)),
         final_sums=np.zeros((channels, 2, steps, width(steps))),

@@ -89,7 +89,8 @@ def recurrent_networks() -> list[Weights]:
     )  # fmt: skip
     weights = _draw(config, np.random.PCG64(20261127))
     for i in range(config.num_hidden_layers):
-        weights.biases[f"layers.{i}.decay"][:] = -((np.arange(64, dtype=np.float32) / np.float32(16)) ** 3)
+        speeds = np.arange(64, dtype=np.float32) / np.float32(16)
+        weights.biases[f"layers.{i}.decay"][:] = -(speeds * speeds * speeds)
     return [weights]
 
 

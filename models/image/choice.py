@@ -14,6 +14,7 @@ from lmzip.models.image.coder import Pixels
 from lmzip.models.image.pixels import encode_pixels, list_colours
 from lmzip.models.image.plan import MOST_COLOURS, ImagePlan
 from lmzip.models.image.samples import DIRECT, NATURAL
+from lmzip.models.integer_logs import UNIT, decisions_cost
 
 _SHARE = 0.9  # of pixels that a lattice must give exactly, clipped ones left out
 _UNCLIPPED, _MANY = 0.1, 0.8  # shares of pixels that are not clipped: too few to judge a lattice, enough not to try it
@@ -23,15 +24,14 @@ _STRIPS, _ROWS, _COLUMNS = 4, 16, 256  # of the piece
 
 
 class _Counter:
-    """An encoder that only counts the bits that a code would take."""
+    """An encoder that only counts what a code would take."""
 
     def __init__(self) -> None:
-        self.bits = 0.0
+        self.cost = 0  # in units of 1 / UNIT bits
 
     def encode_bits(self, bits: NDArray[np.uint8], probabilities: NDArray[np.uint16]) -> None:
         """Count decisions."""
-        share = probabilities / 65536
-        self.bits -= float(np.log2(np.where(bits == 1, share, 1 - share)).sum())
+        self.cost += decisions_cost(bits, probabilities)
 
 
 def choose_plan(pixels: Pixels, depth: int, effort: int, palette: bool) -> ImagePlan:
@@ -59,7 +59,7 @@ def choose_plan(pixels: Pixels, depth: int, effort: int, palette: bool) -> Image
     return _cheapest([best, best._replace(network=1)], cost)
 
 
-def _cheapest(plans: list[ImagePlan], cost: Callable[[ImagePlan], float]) -> ImagePlan:
+def _cheapest(plans: list[ImagePlan], cost: Callable[[ImagePlan], int]) -> ImagePlan:
     """Return the plan with the lowest cost; two are tried at a time."""
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         costs = list(pool.map(cost, plans))
@@ -104,18 +104,18 @@ def _count_colours(pixels: Pixels) -> int:
     return count
 
 
-def _cost(pixels: Pixels, depth: int, plan: ImagePlan) -> float:
-    """Return the bits that a plan would take, found by coding a piece."""
+def _cost(pixels: Pixels, depth: int, plan: ImagePlan) -> int:
+    """Return what a plan would take in units of 1 / UNIT bits, found by coding a piece."""
     height, width, channels = pixels.shape
     piece = _piece(pixels)
-    counter, listing = _Counter(), 0.0
+    counter, listing = _Counter(), 0
     if plan.colours:
         listed, numbers = list_colours(pixels)
-        listing = float(len(listed) * channels * depth) * 0.7
+        listing = len(listed) * channels * depth * UNIT * 7 // 10
         piece = _piece(numbers)
         depth, plan = max((plan.colours - 1).bit_length(), 1), plan._replace(colours=0)
     encode_pixels(piece, depth, plan, counter)
-    return listing + counter.bits * (height * width / (piece.shape[0] * piece.shape[1]))
+    return listing + counter.cost * height * width // (piece.shape[0] * piece.shape[1])
 
 
 def _piece(pixels: Pixels) -> Pixels:

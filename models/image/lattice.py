@@ -7,8 +7,6 @@ as luma and chroma, and what a conversion does not give exactly as a correction 
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,25 +84,18 @@ def _back(kind, planes, out):
         out[i, 0], out[i, 1], out[i, 2] = r, g, b
 
 
-@functools.cache
-def _inverse(kind: int) -> NDArray[np.int64]:
-    """Return the inverse (3, 4) in units of 1/65536; only an encoder needs it, so it need not be exact."""
-    if kind == PHOTO_CD:
-        matrix = np.array([[1.3584, 0, 1.8215], [1.3584, -0.43027, -0.92714], [1.3584, 2.2179, 0]])
-        offset = np.array([-1.8215 * 137 - 0.5, 0.43027 * 156 + 0.92714 * 137 - 0.15, -2.2179 * 156 - 0.5])
-    else:
-        matrix = np.array([[1, 0, 1.402], [1, -0.344136, -0.714136], [1, 1.772, 0]])
-        offset = -128 * matrix[:, 1:].sum(axis=1)
-    inverse = np.linalg.inv(matrix)
-    constant = -inverse @ offset + 0.5
-    return np.rint(np.column_stack((inverse, constant)) * 65536).astype(np.int64)
+# The inverses of the conversions, with a constant term, in units of 1/65536: near enough, as the neighbours are tried.
+_INVERSES = {
+    PHOTO_CD: ((14420, 28329, 5496, 46975), (-8832, -17351, 26183, 10262457), (25226, -21127, -4099, 9018594)),
+    JPEG: ((19595, 38470, 7471, 32768), (-11058, -21710, 32768, 8421376), (32768, -27439, -5329, 8421376)),
+}
 
 
 def to_planes(pixels: NDArray[np.uint8], kind: int) -> tuple[NDArray[np.uint8], int]:
     """Return luma, chromas and corrections (height, width, 6) of RGB pixels, and how many pixels are exact."""
     flat = np.ascontiguousarray(pixels).reshape(-1, 3)
     out = np.empty((len(flat), 6), np.uint8)
-    exact = _from_rgb(kind, _inverse(kind), flat, out)
+    exact = _from_rgb(kind, np.array(_INVERSES[kind], np.int64), flat, out)
     return out.reshape(*pixels.shape[:2], 6), int(exact)
 
 

@@ -11,25 +11,11 @@ from numpy.typing import NDArray
 
 from lmzip.models.exact.arithmetic import FREQUENCY_BITS
 from lmzip.models.exact.engine import Engine
+from lmzip.models.integer_logs import UNIT, log2_integer
 from lmzip.models.machine import processors
 
 Symbols = NDArray[np.int32]
-UNIT = 1 << 16  # parts of a bit
 ROWS = 1 << 22  # frequencies at a time
-
-
-def log2_integer(values: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Return log2 of values (1 to 2**31) in units of 1 / UNIT, rounded down: integers all the way."""
-    x = np.asarray(values, np.uint64)
-    whole = np.frexp(x.astype(np.float64))[1].astype(np.uint64) - np.uint64(1)  # exact: a float64 holds them
-    x = x << (np.uint64(31) - whole)
-    result = whole
-    for _ in range(UNIT.bit_length() - 1):
-        x = x * x >> np.uint64(31)
-        bit = x >> np.uint64(32)
-        x = x >> bit
-        result = result << np.uint64(1) | bit
-    return result.astype(np.int64)
 
 
 def code_length(engine: Engine, windows: Symbols) -> int:

@@ -25,10 +25,11 @@ from lmzip.models.exact.backends import make_engine
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import Matrix, Weights
 from lmzip.models.imported import ImportedTokenizer
-from lmzip.models.importing.compare import UNIT, code_length, cut_windows, parent_bits
+from lmzip.models.importing.compare import code_length, cut_windows, parent_bits
 from lmzip.models.importing.families import Names, read_config
 from lmzip.models.importing.source import Source
 from lmzip.models.importing.vocabulary import Vocabulary, convert
+from lmzip.models.integer_logs import UNIT
 from lmzip.models.machine import require_memory
 
 LENGTH = 512  # symbols of a window of the calibration
