@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 from numba.misc import appdirs
 
 _settings: Any = numba.config
 user_cache_dir: Callable[[str], str] = appdirs.user_cache_dir
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    # A fork waits for a kernel that another thread compiles: the child would find LLVM half way and wait for ever.
+    os.register_at_fork(
+        before=global_compiler_lock.acquire,
+        after_in_parent=global_compiler_lock.release,
+        after_in_child=global_compiler_lock.release,
+    )
 
 
 @functools.cache

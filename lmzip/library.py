@@ -14,6 +14,7 @@ from lmzip.errors import ModelError
 from lmzip.models.base import Model, Predictor
 from lmzip.models.bundle import FILES
 from lmzip.models.profile import differences, is_portable
+from lmzip.models.threads import after_fork
 from lmzip.options import BASE, DEFAULT_LEVEL, LEVELS, PIXELS, SMALL, SOUND
 
 DEFAULT_MODEL = LEVELS[DEFAULT_LEVEL].model
@@ -39,6 +40,15 @@ SHIPPED = {
 
 _lock = threading.Lock()
 _loaded: dict[tuple[str, int | None, str | None], Model] = {}
+
+
+def _renew_lock() -> None:
+    """Have a lock that no thread holds: one that was loading a model when the process was forked is not there."""
+    global _lock
+    _lock = threading.Lock()
+
+
+after_fork(_renew_lock)
 
 
 def shipped_folder(model_id: str) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import itertools
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from lmzip.models.exact import arithmetic
 from lmzip.models.exact.engine import Engine
 from lmzip.models.machine import processors, require_memory
+from lmzip.models.threads import Pool
 
 CACHE = 1 << 30  # bytes: what the windows of a block that lmzip writes remember, at most
 
@@ -34,7 +34,7 @@ class NetworkModel:
         self.alphabet = engine.config.vocab_size
         self.most_windows = max(1, CACHE // engine.config.window_bytes(1))
         self.threads = threads or processors()
-        self._pool = concurrent.futures.ThreadPoolExecutor(self.threads, thread_name_prefix="lmzip")
+        self._pool = Pool(self.threads, "lmzip")
 
     def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> NetworkSession:
         """See Model.begin. MemoryError: there is too little for keys and values of so many windows."""

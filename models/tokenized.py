@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,12 +16,15 @@ class Tokenized:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer, self.alphabet = tokenizer, len(tokenizer)
+        self._tree: Tree | None = None
         self._token_sizes = np.array([len(token) for token in tokenizer.vocabulary], np.int64)
 
-    @functools.cached_property
+    @property
     def tree(self) -> Tree:
         """See Model.tree."""
-        return make_tree(self.tokenizer.vocabulary)
+        if self._tree is None:  # without a lock, which a process could inherit locked: two trees are the same
+            self._tree = make_tree(self.tokenizer.vocabulary)
+        return self._tree
 
     def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
         """See Model.encode."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import itertools
 import threading
@@ -17,6 +16,7 @@ from lmzip.models.exact.cpu_layers import Layer, RecurrentLayer, TransformerLaye
 from lmzip.models.exact.engine import check_context, rope_of
 from lmzip.models.exact.ngrams import BEFORE, rows_of
 from lmzip.models.exact.weights import Weights
+from lmzip.models.threads import Pool
 
 Finish = Callable[[NDArray[np.float32], int, int], None]
 ROWS = 16  # that a thread should have of a call at least; a matter of speed only
@@ -50,7 +50,7 @@ class CPUEngine:
         make = RecurrentLayer if c.is_recurrent else TransformerLayer
         self._layers: list[Layer] = [make(weights, i) for i in range(c.num_hidden_layers)]
         self._head = norm(weights, "norm"), projection(weights, "head")
-        self._pool = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="lmzip-layers")
+        self._pool = Pool(None, "lmzip-layers")
 
     def start(self, batch: int, steps: int, threads: int = 1) -> CPUState:
         """See Engine.start."""
