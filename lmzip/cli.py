@@ -104,6 +104,10 @@ decode_options = click.option(
     "--max-output", type=click.IntRange(0), metavar="BYTES", help="Stop with an error at more output."
 )
 
+recover_option = click.option(
+    "--recover", is_flag=True, help="Of a damaged file write the blocks that are whole, say what is missing, and fail."
+)
+
 
 class LazyGroup(click.Group):
     """A group whose LAZY commands are imported when they are called."""
@@ -150,7 +154,7 @@ def compress(**options: Any) -> int:
 
 
 @commands.command("decompress")
-@joined(files_argument, decode_options, output_options, model_options, talk_options)
+@joined(files_argument, decode_options, recover_option, output_options, model_options, talk_options)
 def decompress(**options: Any) -> int:
     """Decompress each of FILES, whose names end in .lmzip."""
     return jobs.run("decompress", _request(options))
@@ -167,7 +171,7 @@ def test(**options: Any) -> int:
 @click.option("-d", "--decompress", "command", flag_value="decompress", default=None, help="Decompress.")
 @click.option("-t", "--test", "command", flag_value="test", help="Decompress without writing anything.")
 @click.option("-l", "--list", "command", flag_value="list", help="Show what files hold.")
-@joined(files_argument, encode_options, decode_options, output_options, model_options, talk_options)
+@joined(files_argument, encode_options, decode_options, recover_option, output_options, model_options, talk_options)
 def plain(command: str | None, **options: Any) -> int:
     """Compress FILES as gzip would; with -d, -t or -l decompress, test or list them."""
     request = _request(options)
@@ -202,8 +206,8 @@ def _defaults(text: str) -> dict[str, Any]:
                 name: value for name, value in context.params.items()
                 if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
             }  # fmt: skip
-        if {"files", "command"} & found.keys():
-            raise MisuseError("options of how files are coded may stand there; no file, and not -d, -t or -l")
+        if {"files", "command", "recover"} & found.keys():
+            raise MisuseError("options of how files are coded may stand there; no file, no -d, -t, -l or --recover")
         jobs.Request(files=("file",), **found)
     except click.exceptions.Exit:
         raise MisuseError(f"{DEFAULTS}: --help belongs on the command line") from None

@@ -15,9 +15,11 @@ import click
 from lmzip import library, paths
 from lmzip.compressor import LMZCompressor
 from lmzip.decompressor import LMZDecompressor
-from lmzip.errors import CorruptError, LMZError
+from lmzip.errors import CorruptError, LMZError, TruncatedError
+from lmzip.models.base import Model
 from lmzip.options import DEFAULT_LEVEL, Options
 from lmzip.paths import STANDARD, MisuseError, Sink, Source
+from lmzip.recover import decode_parts, describe, find_parts, missing_size
 from lmzip.stream import get_frame_info
 from lmzip.terminal import Exit, Progress, compressed_text, report_failure, say, size_text, worst
 
@@ -46,6 +48,7 @@ class Request:
     kind: str = "auto"
     max_output: int | None = None
     suffix: str | None = None
+    recover: bool = False
 
     def __post_init__(self) -> None:
         if self.output is not None and self.stdout:
@@ -58,6 +61,8 @@ class Request:
             raise MisuseError(f"-S {self.suffix!r}: a suffix is what names end in, such as {paths.SUFFIX}")
         if self.remove and (self.stdout or self.output == STANDARD or STANDARD in (self.files or (STANDARD,))):
             raise MisuseError("--rm needs files: a pipe cannot tell that all of it was stored")
+        if self.remove and self.recover:
+            raise MisuseError("--rm does not go with --recover: a damaged file may be all that is left of its content")
         if self.remove and self.no_verify:
             raise MisuseError("--rm removes only what was verified; it does not go with --no-verify")
         if self.model is not None and not self.options.wants_model:
@@ -137,6 +142,8 @@ class Result:
 
 def run(command: str, request: Request) -> int:
     """Do `compress`, `decompress` or `test` with every file; return the gravest exit code."""
+    if request.recover and command != "decompress":
+        raise MisuseError("--recover goes with decompress, or with -d")
     names, written = request.files or (STANDARD,), set[str]()
     places = [f"{i} of {len(names)}: " if len(names) > 1 else "" for i in range(1, len(names) + 1)]
     jobs = [Job(command, name, request, place, written) for name, place in zip(names, places, strict=True)]
@@ -166,13 +173,18 @@ def _transfer(job: Job, result: Result) -> None:
         with _sink(job, source) as sink:
             if not (is_test or job.to_stdout):
                 result.output = sink.name
+            lost = ""
             try:
                 if job.command == "compress":
                     compress_stream(source, sink, job)
+                elif request.recover:
+                    lost = recover_stream(source, sink, job)
                 else:
                     decompress_stream(source, sink, job)
                 sink.commit(source.status)
                 job.written.add(os.path.realpath(sink.name))
+                if lost:
+                    raise CorruptError(lost)
             finally:
                 sizes = source.done, sink.written
                 result.content_size, result.compressed_size = sizes if job.command == "compress" else sizes[::-1]
@@ -229,7 +241,7 @@ def compress_stream(source: Source, sink: Sink, job: Job) -> None:
     with job.progress(source, sink, size) as progress, _coding():
         progress.wait("loading the model" if options.wants_model else "looking at the data")
         loading = request.loading(progress.say)
-        model = None if request.model is None else library.load_model(request.model, **loading)
+        model = _given_model(job, progress)
         if model is not None and model.kind != "bytes" and options.method != "lm":
             raise MisuseError(f"-m {request.model} is a model of the kind {model.kind}; it goes with --method lm")
         if options.method == "general":
@@ -254,8 +266,7 @@ def decompress_stream(source: Source, sink: Sink, job: Job) -> None:
     request = job.request
     with job.progress(source, sink, None) as progress, _coding():
         loading = request.loading(progress.say)
-        progress.wait("" if request.model is None else "loading the model")
-        given = None if request.model is None else library.load_model(request.model, **loading)
+        given = _given_model(job, progress)
         rest, frames = source.read(PIECE), 0
         while rest or not frames:
             try:
@@ -264,13 +275,58 @@ def decompress_stream(source: Source, sink: Sink, job: Job) -> None:
                 if not frames:
                     raise
                 place = f"after the frame that ends at byte {source.done - len(rest):,}"
-                raise CorruptError(f"{place}: {error}") from error
+                raise CorruptError(f"{place}: {error}{_what_is_whole(source)}") from error
             progress.begin_frame(info.content_size)
             progress.wait("loading the model" if info.model is not None else "decoding the first block")
             left = None if request.max_output is None else request.max_output - sink.written
             decompressor = LMZDecompressor(model=given, max_output=left, progress=progress.tick, **loading)
-            rest = _decompress_frame(decompressor, rest, source, sink, progress)
+            try:
+                rest = _decompress_frame(decompressor, rest, source, sink, progress)
+            except (CorruptError, TruncatedError) as error:
+                raise type(error)(f"{error}{_what_is_whole(source)}") from error
             frames += 1
+
+
+def _given_model(job: Job, progress: Progress) -> Model | None:
+    """Return the model of -m, loaded."""
+    if job.request.model is None:
+        return None
+    progress.wait("loading the model")
+    return library.load_model(job.request.model, **job.request.loading(progress.say))
+
+
+def _what_is_whole(source: Source) -> str:
+    """Return what to add to the message about a damaged file: which blocks are whole, if any, and what can be done."""
+    if source.name == STANDARD or source.size is None:
+        return ""
+    parts = find_parts(source.file)
+    if not any(part.what == "block" and not part.trouble for part in parts) or not any(p.trouble for p in parts):
+        return ""
+    return f"; {describe(parts)}; lmzip decompress --recover writes what is whole"
+
+
+def recover_stream(source: Source, sink: Sink, job: Job) -> str:
+    """Decompress the blocks that are whole; return what is missing, nothing if that is nothing."""
+    if not source.file.seekable():
+        raise MisuseError("is a pipe; to recover what it brings, store it in a file first")
+    request, found = job.request, []
+    with job.progress(source, sink, None) as progress, _coding():
+        given = _given_model(job, progress)
+        progress.wait("looking for blocks")
+        loading = request.loading(progress.say)
+        parts = decode_parts(source.file, find_parts(source.file), given, max_output=request.max_output, **loading)
+        for part, content in parts:
+            sink.write(content)
+            found.append(part)
+            source.done = part.offset + part.size
+            progress.tick(sink.written)
+    if not any(part.trouble for part in found):
+        return ""
+    if not sink.written:
+        raise CorruptError(f"nothing can be recovered: {describe(found)}")
+    missing = missing_size(found)
+    amount = "how many are missing is not known" if missing is None else f"{missing:,} are missing"
+    return f"{sink.written:,} bytes were recovered, {amount}: {describe(found)}"
 
 
 def _decompress_frame(

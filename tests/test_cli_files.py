@@ -281,7 +281,7 @@ def test_defaults_for_files(call: Call, text: Path, tmp_path: Path, monkeypatch:
     ("defaults", "message"),
     [
         ("--nonsense", "No such option"), ("-T many", "Invalid value for '-T'"), ("'", "No closing quotation"),
-        ("book.txt", "no file, and not -d"), ("-d", "no file, and not -d"), ("--rm --no-verify", "--rm removes only"),
+        ("book.txt", "no file, no -d"), ("-d", "no file, no -d"), ("--rm --no-verify", "--rm removes only"),
     ],
 )  # fmt: skip
 def test_defaults_that_cannot_be(
