@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 
 from lmzip import container
 from lmzip.errors import CorruptError, LMZError
-from lmzip.general import decode_general, encode_general, looks_random
+from lmzip.general import decode_general, encode_general, general_beside, looks_random
 from lmzip.kinds import Taken
 from lmzip.lockstep_block import decode_in_lockstep, encode_in_lockstep, network_helps
 from lmzip.media_block import TYPES, decode_media, encode_media
@@ -52,8 +51,7 @@ def encode_media_block(
     learns the array while it reads. progress, errors: as for encode_block.
     """
     report = progress or _unheard
-    with concurrent.futures.ThreadPoolExecutor(1) as background:
-        general = background.submit(encode_general, data)
+    with general_beside(data) as general:
         how = _REST if len(taken.rest) > _LARGEST_HEADER else _HEADER
         rest = encode_block(taken.rest, None, False, how) if taken.rest else (container.STORED, b"")
         type_ = TYPES[taken.kind] if model is None else container.SAMPLES
@@ -75,8 +73,7 @@ def _candidates(
     type_ = _lockstep_type(data, model, options)
     if type_ is None:
         return [encode_general(data)]
-    with concurrent.futures.ThreadPoolExecutor(1) as background:
-        general = background.submit(encode_general, data)
+    with general_beside(data) as general:
 
         def limit() -> int | None:
             return len(general.result()[1]) if general.done() else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -12,6 +13,7 @@ from lmzip.container import Header
 from lmzip.errors import LMZError
 from lmzip.frame_writer import FrameWriter
 from lmzip.kinds import Layout, Taken, sniff
+from lmzip.media_block import REPORT, distrust
 from lmzip.models.base import Model, Predictor, SampleModel
 from lmzip.options import Options
 
@@ -79,6 +81,7 @@ class LMZCompressor:
         self._models: dict[str, Predictor] = {} if model is None else {model.kind: model}
         self._loading: dict[str, Any] = {"threads": threads, "backend": backend, "notify": notify}
         self._progress = progress
+        self._warned = False  # that the model of a kind of data must not be used here
         self._pending = bytearray()
         self._state = _State(None, not self._options.takes_apart)
         self.last_mode = FLUSH_FRAME
@@ -160,7 +163,7 @@ class LMZCompressor:
             if not flush and len(self._pending) <= container.MAX_BLOCK_SIZE:
                 return b""
             data = bytes(self._pending)
-            taken = state.layout.take(data, 0) if len(data) <= container.MAX_BLOCK_SIZE else None
+            taken = self._take(state.layout, data, 0) if len(data) <= container.MAX_BLOCK_SIZE else None
             if taken is not None:
                 self._frame(len(data) if mode == FLUSH_FRAME else max(len(data), self._options.plan.block_size))
                 out = self._block(data, taken)
@@ -174,7 +177,7 @@ class LMZCompressor:
             if state.layout is not None:
                 position = state.done - state.start
                 size = min(state.layout.block_end(position, most) - position, size)
-                taken = state.layout.take(bytes(self._pending[state.used : state.used + size]), position)
+                taken = self._take(state.layout, bytes(self._pending[state.used : state.used + size]), position)
             self._frame(most)
             out.append(self._block(bytes(self._pending[state.used : state.used + size]), taken))
         return b"".join(out)
@@ -187,6 +190,27 @@ class LMZCompressor:
             self._refuse("it is none that lmzip knows")
         elif self._options.kind not in ("auto", self._state.layout.kind):
             self._refuse(f"it is of the kind {self._state.layout.kind}")
+
+    def _take(self, layout: Layout, data: bytes, position: int) -> Taken | None:
+        """Take a piece of the content apart; None where that cannot be, or no model may code what it gives."""
+        taken = layout.take(data, position)
+        if taken is None or self._options.method == "lm":
+            return taken
+        library.announce(taken.kind, self._loading["notify"])
+        problem = distrust(taken.kind)
+        if problem is None:
+            return taken
+        if self._options.kind != "auto":
+            raise LMZError(f"{problem}. Nothing was coded. {REPORT}")
+        if not self._warned:
+            self._warned = True
+            warning = f"{problem}. The content is coded as bytes, which takes more of them. {REPORT}"
+            notify: Callable[[str], None] | None = self._loading["notify"]
+            if notify is None:
+                warnings.warn(warning, RuntimeWarning, stacklevel=2)
+            else:
+                notify(warning)
+        return None
 
     def _refuse(self, why: str) -> None:
         """Raise LMZError where a kind of data was asked for that the content is not."""
@@ -212,8 +236,6 @@ class LMZCompressor:
             assert state.layout is not None
             if self._options.method == "lm":
                 model = self._model_for(taken.kind)
-            else:
-                library.announce(taken.kind, self._loading["notify"])
             coded = encode_media_block(
                 data, taken, state.layout.whole, self._options, cast("SampleModel | None", model), tick
             )

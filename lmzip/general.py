@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import contextlib
 import lzma
 import sys
+import threading
+from collections.abc import Callable, Iterator
 
 from lmzip import container
 from lmzip.errors import CorruptError
@@ -24,6 +28,7 @@ _ZSTD_OPTIONS: dict[int, int] = {
     zstd.CompressionParameter.compression_level: 19,
     zstd.CompressionParameter.content_size_flag: 0,  # the record has it
 }
+_PIECE = 1 << 16  # bytes that are compressed at a time: some 50 ms
 _SAMPLE = 1 << 11  # bytes; what looks random is judged by eight of them
 
 
@@ -39,18 +44,49 @@ def spread(data: bytes, size: int, count: int) -> list[bytes]:
     return [data[start : start + size] for start in (i * last // max(count - 1, 1) for i in range(count))]
 
 
-def encode_general(data: bytes) -> tuple[int, bytes]:
-    """Return (record type, payload) of the smaller of zstd and lzma."""
-    packed = [(container.ZSTD, zstd.compress(data, options=_ZSTD_OPTIONS)), (container.LZMA, encode_lzma(data))]
+class Stopped(Exception):
+    """Nobody waits for the result any more."""
+
+
+@contextlib.contextmanager
+def general_beside(data: bytes) -> Iterator[concurrent.futures.Future[tuple[int, bytes]]]:
+    """Run encode_general in another thread; an exception, such as an interrupt, stops it within a piece."""
+    stop = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as background:
+        try:
+            yield background.submit(encode_general, data, stop.is_set)
+        except BaseException:
+            stop.set()
+            raise
+
+
+def encode_general(data: bytes, stopped: Callable[[], bool] = lambda: False) -> tuple[int, bytes]:
+    """Return (record type, payload) of the smaller of zstd and lzma; raises Stopped soon after that is asked for."""
+    zstandard = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)
+    zstandard.set_pledged_input_size(len(data))
+    packed = [(container.ZSTD, _in_pieces(zstandard, data, stopped)), (container.LZMA, encode_lzma(data, stopped))]
     return min(packed, key=lambda candidate: len(candidate[1]))
 
 
-def encode_lzma(data: bytes) -> bytes:
+def _in_pieces(
+    compressor: lzma.LZMACompressor | zstd.ZstdCompressor, data: bytes, stopped: Callable[[], bool]
+) -> bytes:
+    """Return what a compressor makes of data, piece by piece, so that signals and `stopped` are heard."""
+    out = []
+    for start in range(0, len(data), _PIECE):
+        if stopped():
+            raise Stopped
+        out.append(compressor.compress(data[start : start + _PIECE]))
+    return b"".join(out) + compressor.flush()
+
+
+def encode_lzma(data: bytes, stopped: Callable[[], bool] = lambda: False) -> bytes:
     """Return the smaller of what lzma's default makes and what does best on a sample from the middle."""
 
     def encode(piece: bytes, view: int) -> bytes:
         size = max(len(piece), 4096)  # more dictionary would only take memory
-        return lzma.compress(piece, lzma.FORMAT_RAW, filters=[_LZMA_FILTER | _LZMA_VIEWS[view] | {"dict_size": size}])
+        filters = [_LZMA_FILTER | _LZMA_VIEWS[view] | {"dict_size": size}]
+        return _in_pieces(lzma.LZMACompressor(lzma.FORMAT_RAW, filters=filters), piece, stopped)
 
     start = max(0, (len(data) - _LZMA_SAMPLE) // 2)
     samples = [encode(data[start : start + _LZMA_SAMPLE], view) for view in range(len(_LZMA_VIEWS))]

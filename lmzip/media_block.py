@@ -6,6 +6,7 @@ whose symbols their samples are (`lmzip.models.samples`).
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -23,6 +24,7 @@ from lmzip.options import Options, Progress
 TYPES = {"image": container.IMAGE, "audio": container.AUDIO}
 # A compressed file decodes to at most so many bits of samples a byte: deflate's 1,032 bytes; `kinds.flac` keeps below.
 _MOST_BITS = 8 * 1032
+REPORT = "Please report this with the output of `lmzip models info`"
 
 
 class _ArrayModel(NamedTuple):
@@ -33,6 +35,7 @@ class _ArrayModel(NamedTuple):
     check_plan: Callable[..., None]
     encode: Callable[..., None]
     decode: Callable[..., Any]
+    is_trusted: Callable[[], bool]
 
 
 def encode_media(
@@ -136,33 +139,43 @@ def _decode_symbols(
     return network.read(symbols, found.shape, found.depth)
 
 
+@functools.cache
+def distrust(kind: str) -> str | None:
+    """Return why the model of a kind of array must not be used here; None once it has proved itself."""
+    try:
+        trusted = _array_model(kind).is_trusted()
+    except (OSError, ValueError) as error:  # weights of the package are missing or damaged
+        return str(error)
+    if trusted:
+        return None
+    return (
+        f"the model of {kind} does not compute exactly on this machine: its self-test gives other integers than "
+        "everywhere else"
+    )
+
+
 def _model(kind: str) -> _ArrayModel:
-    """Return what codes a kind of array, once it has proved itself on this machine."""
+    """Return what codes a kind of array; LMZError unless it has proved itself on this machine."""
+    if problem := distrust(kind):
+        raise LMZError(f"{problem}. Nothing was coded. {REPORT}")
+    return _array_model(kind)
+
+
+def _array_model(kind: str) -> _ArrayModel:
+    """Return what codes a kind of array."""
     if kind == "image":
         from lmzip.models import image  # numba takes its time
 
-        try:
-            trusted = image.is_trusted()
-        except (OSError, ValueError) as error:  # weights of the package are missing or damaged
-            raise LMZError(str(error)) from error
-        model = _ArrayModel(
+        return _ArrayModel(
             image.ImagePlan, lambda taken, level: image.choose_plan(taken.samples, taken.depth, level, taken.palette),
-            image.check_plan, image.encode_pixels, image.decode_pixels,
+            image.check_plan, image.encode_pixels, image.decode_pixels, image.is_trusted,
         )  # fmt: skip
-    else:
-        from lmzip.models import audio
+    from lmzip.models import audio
 
-        trusted = audio.is_trusted()
-        model = _ArrayModel(
-            audio.SoundPlan, lambda taken, level: audio.choose_plan(taken.samples, taken.depth, level),
-            audio.check_plan, audio.encode_samples, audio.decode_samples,
-        )  # fmt: skip
-    if not trusted:
-        raise LMZError(
-            f"the model of {kind} does not compute exactly on this machine: its self-test gives other integers than "
-            "everywhere else. Nothing was coded. Please report this with the output of `lmzip models info`"
-        )
-    return model
+    return _ArrayModel(
+        audio.SoundPlan, lambda taken, level: audio.choose_plan(taken.samples, taken.depth, level),
+        audio.check_plan, audio.encode_samples, audio.decode_samples, audio.is_trusted,
+    )  # fmt: skip
 
 
 def _in_bytes(progress: Progress, shape: tuple[int, ...], size: int) -> Callable[[int], None]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import lzma
 import random
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +138,46 @@ def test_lzma_looks_at_data_as_suits_it() -> None:
     # The sixth byte of an LZMA2 chunk is (pb * 5 + lp) * 9 + lc, by default 93.
     assert payload[5] in (1, 2) and len(payload) < len(source)
     assert decode_payload(container.LZMA, payload, len(source), None) == source
+
+
+def test_an_interrupt_does_not_wait_for_lzma(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread beside the ensemble does next to nothing once the main thread was interrupted."""
+    pieces, begun, interrupted = [], threading.Event(), threading.Event()
+
+    class Counting:
+        def __init__(self, *_: object, **__: object) -> None:
+            pass
+
+        def compress(self, data: bytes) -> bytes:
+            pieces.append(len(data))
+            begun.set()
+            assert interrupted.wait(60)
+            time.sleep(0.01)
+            return b""
+
+        def flush(self) -> bytes:
+            return b""
+
+    def interrupt(*_: object) -> bytes:
+        assert begun.wait(60)
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(general.lzma, "LZMACompressor", Counting)
+    monkeypatch.setattr(codec, "encode_in_lockstep", interrupt)
+    data = bytes(range(256)) * (1 << 17)
+    with pytest.raises(KeyboardInterrupt):
+        encode_block(data, None, True, Options(1, kind="bytes"))
+    assert 0 < sum(pieces) < len(data) // 4
+
+
+def test_pieces_give_what_one_call_gives() -> None:
+    source = (Path(__file__).parents[1] / "corpora/samples/france_at_war.txt").read_bytes() * 3
+    default = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": len(source)}
+    at_once = lzma.compress(source, lzma.FORMAT_RAW, filters=[default])
+    assert len(source) > 3 * general._PIECE and len(general.encode_lzma(source)) <= len(at_once)
+    with pytest.raises(general.Stopped):
+        general.encode_general(source, iter([False, False, True]).__next__)
 
 
 class Forgetful(MockModel):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import lzma
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from lmzip.codec import decode_payload, encode_media_block
 from lmzip.container import AUDIO, IMAGE, MediaHead
 from lmzip.errors import CorruptError, LimitError, LMZError, UnsupportedError
 from lmzip.listing import read_frames
+from lmzip.media_block import distrust
 from lmzip.models import image
 from lmzip.models.image import network
 from lmzip.options import Options
@@ -213,24 +215,50 @@ def test_a_model_that_contradicts_itself_is_caught(monkeypatch: pytest.MonkeyPat
         lmzip.compress(FILES["png"])
 
 
-def test_an_untrusted_machine_writes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lmzip.models.image.is_trusted", lambda: False)
-    with pytest.raises(LMZError, match="the model of image does not compute exactly"):
-        lmzip.compress(FILES["png"])
+@pytest.fixture
+def fresh_trust() -> Iterator[None]:
+    """Have the models be asked again whether they are trusted, now and after the test."""
+    distrust.cache_clear()
+    yield
+    distrust.cache_clear()
 
 
+@pytest.mark.usefixtures("fresh_trust")
+@pytest.mark.parametrize(("name", "kind"), [("png", "image"), ("ppm", "image"), ("wav", "audio")])
+def test_an_untrusted_model_codes_nothing(name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, packed = FILES[name], lmzip.compress(FILES[name], 1)
+    monkeypatch.setattr(f"lmzip.models.{kind}.is_trusted", lambda: False)
+    distrust.cache_clear()
+    message = f"the model of {kind} does not compute exactly"
+    with pytest.raises(LMZError, match=message):
+        lmzip.compress(data, 1, kind=kind)
+    with pytest.raises(LMZError, match=message):
+        lmzip.decompress(packed)
+    with pytest.warns(RuntimeWarning, match=f"{message}.*coded as bytes"):
+        instead = lmzip.compress(data, 1)
+    assert methods(instead)[0] not in ("image", "audio") and lmzip.decompress(instead) == data
+    told: list[str] = []
+    monkeypatch.setattr(compressor, "MEDIA_BLOCK_SIZE", 1000)
+    assert lmzip.decompress(lmzip.compress(data, 1, notify=told.append)) == data
+    assert sum(message in line for line in told) == 1
+
+
+@pytest.mark.usefixtures("fresh_trust")
 @pytest.mark.parametrize("problem", ["damaged", "missing"])
 def test_weights_of_the_package_that_are_not_whole(
     monkeypatch: pytest.MonkeyPatch, problem: str, tmp_path: Path
 ) -> None:
     network.weights.cache_clear()
     image.is_trusted.cache_clear()
+    distrust.cache_clear()
     if problem == "damaged":
         monkeypatch.setattr(network, "WEIGHTS_SHA256", "0" * 64)
     else:
         monkeypatch.setattr(network, "__file__", str(tmp_path / "network.py"))
     with pytest.raises(LMZError, match=r"networks\.safetensors"):
-        lmzip.compress(png())
+        lmzip.compress(png(), kind="image")
+    with pytest.warns(RuntimeWarning, match=r"networks\.safetensors"):
+        assert lmzip.decompress(lmzip.compress(png(), 1)) == png()
 
 
 def test_progress_is_one_way_to_the_end() -> None:
