@@ -275,7 +275,7 @@ def decompress_stream(source: Source, sink: Sink, job: Job) -> None:
                 if not frames:
                     raise
                 place = f"after the frame that ends at byte {source.done - len(rest):,}"
-                raise CorruptError(f"{place}: {error}{_what_is_whole(source)}") from error
+                raise CorruptError(f"{place}: {error}{_what_is_whole(source, progress)}") from error
             progress.begin_frame(info.content_size)
             progress.wait("loading the model" if info.model is not None else "decoding the first block")
             left = None if request.max_output is None else request.max_output - sink.written
@@ -283,7 +283,7 @@ def decompress_stream(source: Source, sink: Sink, job: Job) -> None:
             try:
                 rest = _decompress_frame(decompressor, rest, source, sink, progress)
             except (CorruptError, TruncatedError) as error:
-                raise type(error)(f"{error}{_what_is_whole(source)}") from error
+                raise type(error)(f"{error}{_what_is_whole(source, progress)}") from error
             frames += 1
 
 
@@ -295,10 +295,11 @@ def _given_model(job: Job, progress: Progress) -> Model | None:
     return library.load_model(job.request.model, **job.request.loading(progress.say))
 
 
-def _what_is_whole(source: Source) -> str:
+def _what_is_whole(source: Source, progress: Progress) -> str:
     """Return what to add to the message about a damaged file: which blocks are whole, if any, and what can be done."""
     if source.name == STANDARD or source.size is None:
         return ""
+    progress.wait("looking for blocks that are whole")
     parts = find_parts(source.file)
     if not any(part.what == "block" and not part.trouble for part in parts) or not any(p.trouble for p in parts):
         return ""

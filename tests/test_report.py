@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import lzma
 import random
 import sys
@@ -313,6 +314,7 @@ def test_bad_files_are_named_and_the_others_measured(
         return read(path)
 
     monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(os, "access", lambda *_, **__: False)
     bad = [str(tmp_path / name) for name in ("empty", "model", "absent", "secret")]
     run = invoke("--json", "--peers", "xz", "--no-lmzip", *bad, files[1])
     assert run.exit_code == 1
