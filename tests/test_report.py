@@ -3,8 +3,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import lzma
+import os
 import random
 import sys
 from pathlib import Path
