@@ -59,10 +59,9 @@ def shipped_folder(model_id: str) -> Path:
 def announce(kernels: str, notify: Callable[[str], None] | None) -> None:
     """Tell that the kernels of a folder of `models/` will be compiled, if they will."""
     if notify is not None:
-        from lmzip.coders.compiled import COMPILING, compiles_now  # numba takes its time to import
+        from lmzip.coders.compiled import announce  # numba takes its time to import
 
-        if compiles_now(kernels):
-            notify(COMPILING)
+        announce(kernels, notify)
 
 
 def load_model(

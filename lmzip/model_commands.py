@@ -12,9 +12,11 @@ from typing import Any
 
 import click
 
+import lmzip
 from lmzip import library
 from lmzip.errors import ModelError
 from lmzip.models import bundle
+from lmzip.models.extras import has
 from lmzip.models.machine import processors
 from lmzip.models.profile import environment_of, is_portable
 from lmzip.terminal import Exit, printable, report_failure, say, size_text, table
@@ -56,7 +58,6 @@ def describe_model(source: str) -> dict[str, Any]:
     whether it is exact here), threads, python, machine, versions. Keys may be added, none will go.
     """
     from lmzip.models.exact.config import NetworkConfig
-    from lmzip.models.exact.products import PRODUCTS, is_exact
 
     description = describe_folder(source)
     try:
@@ -69,12 +70,28 @@ def describe_model(source: str) -> dict[str, Any]:
     return {
         **description, "profile": profile, "network": config["network"],
         "parameters": sum(rows * columns for rows, columns in shapes),
-        "backend": next((name for name in ("cpu", "torch") if backends[name]), None), "backends": backends,
-        "products": {name: is_exact(product) for name, product in PRODUCTS.items()},
+        "backend": next((name for name in ("cpu", "torch") if backends.get(name)), None), "backends": backends,
+        "products": _products(),
         "threads": processors(),
         "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}",
-        "versions": {name: metadata.version(name) for name in ("lmzip", *LIBRARIES)},
+        "versions": {"lmzip": lmzip.__version__, **{name: _version(name) for name in LIBRARIES}},
     }  # fmt: skip
+
+
+def _products() -> dict[str, bool]:
+    """Return for every product of torch's whether it is exact here; none without torch."""
+    if not has("torch"):
+        return {}
+    from lmzip.models.exact.products import PRODUCTS, is_exact
+
+    return {name: is_exact(product) for name, product in PRODUCTS.items()}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def describe_float_model(source: str) -> dict[str, Any]:
@@ -90,9 +107,7 @@ def describe_float_model(source: str) -> dict[str, Any]:
     try:
         found = Source(folder)
         (model_id, sha256), profile = identify(found), make_profile(processors(), "cpu")
-    except metadata.PackageNotFoundError as error:
-        raise ModelError(f"float networks take `pip install 'lmzip[import]'`: {error}") from error
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         raise ModelError(f"{folder}: the model cannot be read: {error}") from error
     size = sum(path.stat().st_size for path in [folder / "config.json", folder / "tokenizer.json", *found.files])
     return {
@@ -103,15 +118,25 @@ def describe_float_model(source: str) -> dict[str, Any]:
 
 def self_tests() -> dict[str, bool]:
     """Return for every backend that this machine has whether it computes exactly."""
+    from lmzip.coders.compiled import announce, tell_trouble
+    from lmzip.models.exact.backends import TRIALS, is_trusted
+
+    def notify(message: str) -> None:
+        say(f"lmzip: {message}")
+
+    announce("exact", notify)
+    found = {name: all(is_trusted(name, kind) for kind in TRIALS) for name in _backends()}
+    tell_trouble(notify)
+    return found
+
+
+def _backends() -> list[str]:
+    """Return the backends that can run here."""
+    if not has("torch"):
+        return ["cpu"]
     import torch
 
-    from lmzip.coders.compiled import COMPILING, compiles_now
-    from lmzip.models.exact.backends import BACKENDS, TRIALS, is_trusted
-
-    if compiles_now("exact"):
-        say(f"lmzip: {COMPILING}")
-    names = [name for name in BACKENDS if name != "cuda" or torch.cuda.is_available()]
-    return {name: all(is_trusted(name, kind) for kind in TRIALS) for name in names}
+    return ["cpu", "torch", *["cuda"] * torch.cuda.is_available()]
 
 
 @models_command.command("list")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -113,8 +114,24 @@ def test_cuda_agrees_with_the_cpu(batch: int) -> None:
 def test_only_backends_with_the_right_digest_serve_imported_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backends, "is_trusted", lambda name, kind="plain": name == "torch" or kind == "plain")
     assert backends.make_engine(make_weights(SMALL, 0))[0] == "cpu"
-    name, engine = backends.make_engine(make_weights(GPT, 0))
+    monkeypatch.setattr(backends, "_warned", False)
+    with pytest.warns(RuntimeWarning, match="torch is used, which is slower"):
+        name, engine = backends.make_engine(make_weights(GPT, 0))
     assert (name, type(engine)) == ("torch", RereadingEngine)
+    said: list[str] = []
+    assert backends.make_engine(make_weights(GPT, 0), notify=said.append)[0] == "torch" and said == []  # once
+    monkeypatch.setattr(backends, "_warned", False)
+    backends.make_engine(make_weights(GPT, 0), notify=said.append)
+    assert said == [backends.STANDS_IN]
+
+
+def test_without_torch_nothing_stands_in_for_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "is_trusted", lambda name, kind="plain": name == "torch")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(RuntimeError, match="the backend cpu does not compute exactly"):
+        backends.make_engine(make_weights(SMALL, 0))
+    with pytest.raises(ImportError, match=r"pip install 'lmzip-codec\[torch\]'"):
+        backends.BACKENDS["torch"](make_weights(SMALL, 0))
 
 
 # Windows without an end.
