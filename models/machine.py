@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+from lmzip.models.cgroup import memory_left, processors_left
+
+ROOT = Path("/")
 
 
-def processors() -> int:
-    """Return how many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def processors(root: Path = ROOT) -> int:
+    """Return how many processors this process may use: by its affinity, and by the quota of its control group."""
+    has_affinity = hasattr(os, "sched_getaffinity")  # not on macOS
+    there = len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count() or 1
+    return max(1, min(there, processors_left(root) or there))
 
 
-def available_memory() -> int | None:
-    """Return the bytes that may still be had without swapping; None where the system does not tell."""
+def available_memory(root: Path = ROOT) -> int | None:
+    """Return the bytes that may still be had, without swapping and by the limit of the control group.
+
+    None where the system does not tell.
+    """
+    found = [size for size in (_free_memory(root), memory_left(root)) if size is not None]
+    return min(found, default=None)
+
+
+def _free_memory(root: Path) -> int | None:
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:
+        with open(root / "proc/meminfo", encoding="ascii") as file:
             for line in file:
                 if line.startswith("MemAvailable:"):
                     return int(line.split()[1]) * 1024
