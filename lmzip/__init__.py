@@ -9,7 +9,7 @@ from lmzip.decompressor import LMZDecompressor
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError, TruncatedError, UnsupportedError
 from lmzip.file import LMZFile, open  # noqa: A004 - the standard library's name for it
 from lmzip.library import load_model
-from lmzip.stream import FrameInfo, compress, decompress, get_frame_info
+from lmzip.stream import FrameInfo, compress, decompress, get_frame_info, get_frame_size
 
 __version__ = "0.1.0"
 
@@ -31,6 +31,7 @@ __all__ = [
     "decompress",
     "equal_info",
     "get_frame_info",
+    "get_frame_size",
     "load_model",
     "open",
 ]

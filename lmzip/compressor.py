@@ -171,7 +171,8 @@ class LMZCompressor:
                 return out
             self._refuse("it cannot be taken apart")
             state.layout = None
-        most, out = self._options.plan.block_size if state.layout is None else MEDIA_BLOCK_SIZE, []
+        most = self._options.plan.block_size if state.layout is None else MEDIA_BLOCK_SIZE
+        blocks: list[bytes] = []
         while (left := len(self._pending) - state.used) >= most or (flush and left):
             size, taken = min(most, left), None
             if state.layout is not None:
@@ -179,8 +180,8 @@ class LMZCompressor:
                 size = min(state.layout.block_end(position, most) - position, size)
                 taken = self._take(state.layout, bytes(self._pending[state.used : state.used + size]), position)
             self._frame(most)
-            out.append(self._block(bytes(self._pending[state.used : state.used + size]), taken))
-        return b"".join(out)
+            blocks.append(self._block(bytes(self._pending[state.used : state.used + size]), taken))
+        return b"".join(blocks)
 
     def _sniff(self) -> None:
         """Find out how to cut the content."""

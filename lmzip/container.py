@@ -43,6 +43,7 @@ MAX_RECORD = 1 << 16
 MAX_MASK = (1 << 32) - 1
 MAX_PLAN_FIELDS = 32
 MAX_REST = 1 << 16  # bytes beside pixels or samples, more than the piece of the file has
+MAX_HEAD_SIZE = 512  # bytes, more than a frame header or what a record begins with takes
 FOOTER_SIZE = 8
 
 
@@ -381,4 +382,17 @@ def parse_footer(buffer: bytes, offset: int = 0) -> tuple[int, int]:
     footer = take(buffer, offset, FOOTER_SIZE, "footer")
     if footer[4:] != END_MAGIC:
         raise CorruptError("footer: not the end of an lmzip frame")
-    return _number(footer[:4]), offset + FOOTER_SIZE
+    size = _number(footer[:4])
+    if size > MAX_INDEX_SIZE + MAX_HEAD_SIZE:
+        raise LimitError(f"footer: an index of {size:,} bytes, more than this version allows")
+    return size, offset + FOOTER_SIZE
+
+
+def find_frame_end(buffer: bytes, offset: int = 0) -> int:
+    """Return where the frame that begins at `offset` ends; only heads are looked at."""
+    header, offset = parse_header(buffer, offset)
+    type_ = -1
+    while type_ != INDEX:
+        record, offset = parse_record_header(buffer, offset, header.block_size)
+        type_, offset = record.type, offset + record.payload_size
+    return parse_footer(buffer, offset)[1]

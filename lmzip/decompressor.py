@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import operator
 from collections.abc import Callable
 from typing import Any
 
 from lmzip import container, library
 from lmzip.codec import decode_payload
-from lmzip.compressor import Buffer, Progress
+from lmzip.compressor import Buffer, Progress, as_bytes
 from lmzip.container import Header, Index, RecordHeader
 from lmzip.errors import CorruptError, LimitError, TruncatedError
 from lmzip.library import model_for
@@ -18,12 +20,32 @@ from lmzip.models.base import Predictor
 KERNELS = {container.ADAPTIVE: "ensemble", container.IMAGE: "image", container.AUDIO: "audio"}
 
 
+@dataclasses.dataclass
+class _State:
+    """Where a decompressor stands in the frame.
+
+    used: bytes of the input at hand that were read. record: the one whose payload comes next, after a head of
+    head_size bytes. done: bytes of output so far. missing: what lacks before anything can be read, None where that
+    is not known.
+    """
+
+    used: int = 0
+    header: Header | None = None
+    header_size: int = 0
+    record: RecordHeader | None = None
+    head_size: int = 0
+    index: Index | None = None
+    index_size: int = 0
+    model: Predictor | None = None
+    done: int = 0
+    eof: bool = False
+    missing: str | None = "the data ends before the frame begins"
+
+
 class LMZDecompressor:
     """Decompress one frame, given in pieces of any size.
 
-    Holds one record of input and one block of output. Attributes as in the standard library:
-    eof: the frame has ended. unused_data: what came after it. needs_input: no more output without
-    more input.
+    Holds one record of input and one block of output. A call that raises changes nothing: it can be made again.
     """
 
     def __init__(
@@ -35,23 +57,29 @@ class LMZDecompressor:
         threads, backend, notify: how to load one that ships, see load_model; it is loaded when the
         frame names it. max_output: LimitError is raised rather than more bytes given out.
         """
+        if max_output is not None:
+            max_output = operator.index(max_output)
         self._given, self._max_output, self._progress = model, max_output, progress
         self._loading: dict[str, Any] = {"threads": threads, "backend": backend, "notify": notify}
-        self._input, self._offset = b"", 0
-        self._ready = bytearray()
-        self._header: Header | None = None
-        self._index: Index | None = None
-        self._model: Predictor | None = None
+        self._input, self._ready = bytearray(), bytearray()
+        self._state = _State()
         self._records: list[tuple[int, int]] = []
         self._sha256 = hashlib.sha256()
-        self._done = 0
-        self.eof = False
-        self.needs_input = True
+
+    @property
+    def eof(self) -> bool:
+        """Whether the frame has ended."""
+        return self._state.eof
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether there is no more output without more input."""
+        return not (self.eof or self._ready or self._state.missing is None)
 
     @property
     def unused_data(self) -> bytes:
         """The bytes after the end of the frame."""
-        return self._input[self._offset :] if self.eof else b""
+        return bytes(self._input) if self.eof else b""
 
     def decompress(self, data: Buffer, max_length: int = -1) -> bytes:
         """Take data; return what can be decoded, at most max_length bytes if that is not negative.
@@ -61,84 +89,108 @@ class LMZDecompressor:
         """
         if self.eof and not self._ready:
             raise EOFError("the frame has ended; what came after it is in unused_data")
-        self._input = self._input[self._offset :] + bytes(data)
-        self._offset = 0
-        while not self.eof and not (0 <= max_length <= len(self._ready)):
-            try:
-                self._advance()
-            except TruncatedError:
-                break
-        size = len(self._ready) if max_length < 0 else min(max_length, len(self._ready))
-        out = bytes(self._ready[:size])
+        view, most = as_bytes(data), operator.index(max_length)
+        saved, sha256 = dataclasses.replace(self._state), self._sha256.copy()
+        lengths = [(part, len(part)) for part in (self._input, self._ready, self._records)]
+        try:
+            if view:
+                self._input += view
+                self._state.missing = None
+            while not (self.eof or self._state.missing is not None or 0 <= most <= len(self._ready)):
+                try:
+                    self._advance(self._state)
+                except TruncatedError as error:
+                    self._state.missing = str(error)
+        except BaseException:
+            self._state, self._sha256 = saved, sha256
+            for part, length in lengths:
+                del part[length:]
+            raise
+        del self._input[: self._state.used]
+        self._state.used = 0
+        size = len(self._ready) if most < 0 else min(most, len(self._ready))
+        out = bytes(memoryview(self._ready)[:size])
         del self._ready[:size]
-        self.needs_input = not self.eof and not self._ready
         return out
 
     def finish(self) -> None:
         """State that there is no more input: raises TruncatedError unless the frame has ended."""
         if not self.eof:
-            self._advance()
-            raise TruncatedError("the data ends before the frame does")
+            raise TruncatedError(self._state.missing or "the end was stated before all that was given was decoded")
 
     def __reduce__(self) -> Any:
         raise TypeError("an LMZDecompressor cannot be pickled")
 
-    def _advance(self) -> None:
+    def _peek(self, size: int) -> bytes:
+        """Return the next bytes of the input, fewer where it ends."""
+        return bytes(memoryview(self._input)[self._state.used : self._state.used + size])
+
+    def _advance(self, state: _State) -> None:
         """Read the next part of the frame from the input, all of it or, with TruncatedError, nothing."""
-        buffer, offset = self._input, self._offset
-        if self._header is None:
-            self._header, offset = container.parse_header(buffer, offset)
-            self._header_size = offset - self._offset
-            if self._max_output is not None and (self._header.content_size or 0) > self._max_output:
-                raise LimitError(f"the frame holds {self._header.content_size:,} bytes, more than max_output")
-        elif self._index is not None:
-            index_size, offset = container.parse_footer(buffer, offset)
-            self._end(self._header, self._index, index_size)
+        if state.header is None:
+            state.header, size = container.parse_header(self._peek(container.MAX_HEAD_SIZE))
+            state.header_size = size
+            if self._max_output is not None and (state.header.content_size or 0) > self._max_output:
+                raise LimitError(f"the frame holds {state.header.content_size:,} bytes, more than max_output")
+        elif state.index is not None:
+            index_size, size = container.parse_footer(self._peek(container.FOOTER_SIZE))
+            self._end(state.header, state.index, index_size)
+        elif state.record is None:
+            head = self._peek(container.MAX_HEAD_SIZE)
+            state.record, size = container.parse_record_header(head, 0, state.header.block_size)
+            state.head_size = size
         else:
-            header, offset = container.parse_record_header(buffer, offset, self._header.block_size)
-            payload, offset = container.parse_payload(buffer, offset, header)
-            size = offset - self._offset
+            size = state.record.payload_size
+            missing = size - (len(self._input) - state.used)
+            if missing > 0:  # said before a part of it is copied
+                raise TruncatedError(f"record payload: the data ends {missing:,} bytes too early")
+            payload, _ = container.parse_payload(self._peek(size), 0, state.record)
             try:
-                if header.type == container.INDEX:
-                    self._index, self._index_size = container.parse_index(payload), size
-                else:
-                    self._record(header, payload)
-                    self._records.append((size, header.raw_size))
+                self._record(state, state.record, payload)
             except TruncatedError as error:  # the payload is whole, so more input would not help
                 raise CorruptError(str(error)) from error
-        self._offset = offset
+            state.record = None
+        state.used += size
 
-    def _record(self, header: RecordHeader, payload: bytes) -> None:
+    def _record(self, state: _State, header: RecordHeader, payload: bytes) -> None:
+        size = state.head_size + len(payload)
+        if header.type == container.INDEX:
+            state.index, state.index_size = container.parse_index(payload), size
+            return
         if header.type == container.MODEL_DEFINITION:
-            self._model = model_for(container.parse_model_definition(payload), self._given, **self._loading)
+            state.model = model_for(container.parse_model_definition(payload), self._given, **self._loading)
         elif header.is_data:
-            if self._max_output is not None and self._done + header.raw_size > self._max_output:
+            if self._max_output is not None and state.done + header.raw_size > self._max_output:
                 raise LimitError(f"the output would be longer than max_output, {self._max_output:,} bytes")
-            done, report = self._done, self._progress
+            done, report = state.done, self._progress
             tick = None if report is None else lambda amount: report(done + int(amount))
-            if header.type in KERNELS:
-                library.announce(KERNELS[header.type], self._loading["notify"])
-            data = decode_block(header, payload, self._model, f"block {len(self._records)} at byte {done:,}", tick)
+            place = f"block {len(self._records)} at byte {done:,}"
+            data = decode_block(header, payload, state.model, place, tick, self._loading["notify"])
             self._sha256.update(data)
             self._ready += data
-            self._done += len(data)
+            state.done += len(data)
+        self._records.append((size, header.raw_size))
 
     def _end(self, header: Header, index: Index, index_size: int) -> None:
         """Compare what the index says with what was read."""
-        found = (self._header_size, tuple(self._records), self._index_size)
+        state = self._state
+        found = (state.header_size, tuple(self._records), state.index_size)
         if found != (index.header_size, index.records, index_size):
             raise CorruptError("index: it does not describe the blocks before it")
         if index.sha256 != self._sha256.digest():
             raise CorruptError("index: the sha256 of the content differs")
-        if header.content_size not in (None, self._done):
-            raise CorruptError(f"frame header: {header.content_size} bytes declared, {self._done} found")
-        self.eof = True
+        if header.content_size not in (None, state.done):
+            raise CorruptError(f"frame header: {header.content_size} bytes declared, {state.done} found")
+        state.eof = True
 
 
 def decode_block(
-    header: RecordHeader, payload: bytes, model: Predictor | None, place: str, progress: Callable[[float], None] | None
-) -> bytes:
+    header: RecordHeader, payload: bytes, model: Predictor | None, place: str,
+    progress: Callable[[float], None] | None = None, notify: Callable[[str], None] | None = None,
+) -> bytes:  # fmt: skip
     """Decode a block and compare its checksum; errors name the place."""
+    if header.type in KERNELS:
+        library.announce(KERNELS[header.type], notify)
     try:
         data = decode_payload(header.type, payload, header.raw_size, model, progress)
         if container.check64(data) != header.raw_check:

@@ -72,6 +72,11 @@ class Options:
     kind: str = "auto"
 
     def __post_init__(self) -> None:
+        if not isinstance(self.level, int):
+            raise TypeError(f"level must be an int, not {type(self.level).__name__}")
+        for name in ("coder", "method", "kind"):
+            if not isinstance(value := getattr(self, name), str):
+                raise TypeError(f"{name} must be a str, not {type(value).__name__}")
         if self.level not in LEVELS:
             raise ValueError(f"level must be 1 to 9, not {self.level!r}")
         if self.coder not in CODER_IDS:

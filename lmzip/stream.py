@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 from lmzip import container
-from lmzip.compressor import Buffer, LMZCompressor
+from lmzip.compressor import FLUSH_FRAME, Buffer, LMZCompressor, Progress, as_bytes
 from lmzip.container import ModelDefinition
 from lmzip.decompressor import LMZDecompressor
 from lmzip.errors import TruncatedError
+from lmzip.models.base import Predictor
+
+_PIECE = 1 << 20  # bytes given to a decompressor at once, which keeps those that follow a frame
 
 
-def compress(data: Buffer, level: int = 6, **options: object) -> bytes:
+def compress(
+    data: Buffer, level: int = 6, *, model: Predictor | None = None, method: str = "auto", coder: str = "range",
+    verify: bool = True, kind: str = "auto", threads: int | None = None, backend: str | None = None,
+    notify: Callable[[str], None] | None = None, progress: Progress | None = None,
+) -> bytes:  # fmt: skip
     """Compress bytes into one frame. Options as for LMZCompressor."""
-    size = memoryview(data).nbytes
-    compressor = LMZCompressor(level, **{"content_size": size, **options})  # type: ignore[arg-type]
-    return compressor.compress(data) + compressor.flush()
+    view = as_bytes(data)
+    compressor = LMZCompressor(
+        level, model=model, method=method, coder=coder, verify=verify, kind=kind, threads=threads, backend=backend,
+        notify=notify, content_size=len(view), progress=progress,
+    )  # fmt: skip
+    return compressor.compress(view, FLUSH_FRAME)
 
 
-def decompress(data: Buffer, *, max_output: int | None = None, **options: object) -> bytes:
+def decompress(
+    data: Buffer, *, max_output: int | None = None, model: Predictor | None = None, threads: int | None = None,
+    backend: str | None = None, notify: Callable[[str], None] | None = None, progress: Progress | None = None,
+) -> bytes:  # fmt: skip
     """Decompress all frames in data; anything after them is an error. Options as for LMZDecompressor."""
-    rest = bytes(memoryview(data).cast("B"))
+    view, position, done = as_bytes(data), 0, 0
     out: list[bytes] = []
     while True:
-        left = None if max_output is None else max_output - sum(len(content) for content in out)
-        decompressor = LMZDecompressor(max_output=left, **options)  # type: ignore[arg-type]
-        out.append(decompressor.decompress(rest))
+        decompressor = LMZDecompressor(
+            model=model, threads=threads, backend=backend, notify=notify, progress=progress,
+            max_output=None if max_output is None else max_output - done,
+        )  # fmt: skip
+        while not decompressor.eof and (piece := view[position : position + _PIECE]):
+            out.append(decompressor.decompress(piece))
+            done += len(out[-1])
+            position += len(piece)
         decompressor.finish()
-        rest = decompressor.unused_data
-        if not rest:
+        position -= len(decompressor.unused_data)
+        if position == len(view):
             return b"".join(out)
 
 
@@ -48,7 +67,7 @@ class FrameInfo:
 
 def get_frame_info(data: Buffer) -> FrameInfo:
     """Read the beginning of a frame; 4 KiB of it are enough."""
-    buffer = bytes(memoryview(data).cast("B"))
+    buffer = bytes(as_bytes(data))
     header, offset = container.parse_header(buffer)
     model = None
     try:
@@ -59,3 +78,8 @@ def get_frame_info(data: Buffer) -> FrameInfo:
     except TruncatedError:
         pass
     return FrameInfo(header.level, header.block_size, header.content_size, model)
+
+
+def get_frame_size(data: Buffer) -> int:
+    """Return the size in bytes of the frame that data begins with, all of which must be there; nothing is decoded."""
+    return container.find_frame_end(bytes(as_bytes(data)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import array
+import functools
 import io
 import pickle
 import random
@@ -289,6 +291,82 @@ def test_a_full_index_begins_a_new_frame(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(LMZError, match="as many blocks as its index can list"):
         for _ in range(100):
             compressor.compress(b"x", lmzip.FLUSH_BLOCK)
+
+
+def test_small_pieces_are_not_copied_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = random.Random(1).randbytes(20_000)
+    packed = lmzip.compress(data, 1)
+    seen = 0
+    for name in ("parse_header", "parse_record_header", "parse_payload", "parse_footer"):
+
+        def count(parse: Any, buffer: bytes, *args: Any) -> Any:
+            nonlocal seen
+            seen += len(buffer)
+            return parse(buffer, *args)
+
+        monkeypatch.setattr(container, name, functools.partial(count, getattr(container, name)))
+    decompressor = lmzip.LMZDecompressor()
+    assert b"".join(decompressor.decompress(packed[i : i + 1]) for i in range(len(packed))) == data
+    assert decompressor.eof and seen < 2 * len(packed)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("most", [1, 7, 299, 300, 301, 600, len(TEXT)])
+def test_no_more_input_is_asked_for_than_needed(most: int) -> None:
+    decompressor, out = lmzip.LMZDecompressor(model=MODEL), b""
+    piece = frame()
+    while not decompressor.eof:
+        assert piece or not decompressor.needs_input, "it has all of the frame"
+        out += decompressor.decompress(piece, most)
+        piece = b""
+    assert out == TEXT and not decompressor.needs_input
+    decompressor = lmzip.LMZDecompressor(model=MODEL)
+    assert decompressor.needs_input and decompressor.decompress(frame(), 0) == b""
+    assert not decompressor.needs_input and decompressor.decompress(b"") == TEXT
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_nothing_is_kept_of_a_decompression_that_fails() -> None:
+    packed = frame()
+    damaged = bytearray(packed)
+    damaged[len(packed) * 2 // 3] ^= 1
+    decompressor = lmzip.LMZDecompressor(model=MODEL, max_output=len(TEXT))
+    head = decompressor.decompress(packed[:50])
+    with pytest.raises(CorruptError):
+        decompressor.decompress(damaged[50:])
+    for wrong in ("text", 3, None, [1]):
+        with pytest.raises(TypeError):
+            decompressor.decompress(wrong)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        decompressor.decompress(packed[50:], "all")  # type: ignore[arg-type]
+    assert head + decompressor.decompress(packed[50:]) == TEXT and decompressor.eof
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_get_frame_size() -> None:
+    packed = frame()
+    assert lmzip.get_frame_size(packed) == lmzip.get_frame_size(bytearray(packed + packed)) == len(packed)
+    assert lmzip.get_frame_size(lmzip.compress(b"")) == len(lmzip.compress(b""))
+    for end in range(len(packed)):
+        with pytest.raises(TruncatedError):
+            lmzip.get_frame_size(packed[:end])
+    with pytest.raises(CorruptError):
+        lmzip.get_frame_size(b"not lmzip")
+
+
+def test_wrong_types() -> None:
+    for wrong in ("text", 3, None, [1]):
+        for call in (lmzip.compress, lmzip.decompress, lmzip.get_frame_info, lmzip.get_frame_size):
+            with pytest.raises(TypeError):
+                call(wrong)  # type: ignore[operator]
+    for options in ({"level": "6"}, {"level": 6.0}, {"level": None}, {"method": 1}, {"coder": None}, {"kind": 2.5}):
+        with pytest.raises(TypeError, match="must be"):
+            lmzip.LMZCompressor(**options)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        lmzip.LMZDecompressor(max_output="much")  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        lmzip.compress(b"", lvel=3)  # type: ignore[call-arg]
+    assert lmzip.decompress(lmzip.compress(array.array("I"), 1)) == b""
 
 
 def test_no_pickling() -> None:
