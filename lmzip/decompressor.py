@@ -39,7 +39,7 @@ class _State:
     model: Predictor | None = None
     done: int = 0
     eof: bool = False
-    missing: str | None = "the data ends before the frame begins"
+    missing: str | None = "the data ends too early: there is no frame"
 
 
 class LMZDecompressor:
