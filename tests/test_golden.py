@@ -10,14 +10,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from golden_cases import blocks_of, cases
 
 import lmzip
+from lmzip import kinds
+from lmzip.models.audio.facts import find_facts, find_waste
+from lmzip.models.audio.state import PIECE
 from lmzip.options import LEVELS
 
 FOLDER = Path(__file__).parent / "golden"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.lmzip"))
 SAMPLES = FOLDER.parent.parent / "corpora" / "samples"
+CASES = cases()
 
 
 def load(name: str) -> tuple[bytes, dict[str, object]]:
@@ -39,6 +45,37 @@ def test_golden(name: str) -> None:
         content = lmzip.decompress(data)
         assert len(content) == description["size"]
         assert hashlib.sha256(content).hexdigest() == description["sha256"]
+        assert blocks_of(data) == description["blocks"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_case_uses_what_it_is_for(name: str) -> None:
+    """And where it is a golden file already, its bytes come out again."""
+    case = CASES[name]
+    packed = lmzip.compress(case.content, verify=False, **case.options)
+    (block,) = blocks_of(packed)
+    assert {key: block.get(key) for key in case.uses} == case.uses
+    if name in NAMES:
+        assert packed == load(name)[0]
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name.startswith("good-audio")])
+def test_the_sounds_have_what_they_are_for(name: str) -> None:
+    layout = kinds.sniff(CASES[name].content)
+    assert layout is not None
+    taken = layout.take(CASES[name].content, 0)
+    assert taken is not None
+    facts, channels = find_facts(taken.samples), taken.samples.shape[1]
+    if name.startswith("good-audio-level"):
+        assert (taken.depth, channels) == (16, 2)
+    elif name == "good-audio-sparse":
+        assert all(len(used) for used in facts.used)
+    elif name == "good-audio-wasted":
+        assert facts.shift.tolist() == [1, 1] and not any(len(used) for used in facts.used)
+        pieces = [taken.samples[start : start + PIECE] >> facts.shift for start in range(0, len(taken.samples), PIECE)]
+        assert {tuple(find_waste(piece, np.zeros(2, np.int64))) for piece in pieces} == {(0, 0), (0, 2), (1, 0)}
+    else:
+        assert name == f"good-audio-{taken.depth}-{channels}"
 
 
 MADE: dict[str, dict[str, Any]] = {

@@ -2,7 +2,7 @@
 
 A golden file pins the format for ever. Once a version of lmzip that writes it is released it is
 never written again; a new case gets a new name. Every FILE.lmzip has a FILE.json that says what it
-is, its content's size and sha256, or the error that it must give.
+is, its content's size and sha256 and what its blocks say, or the error that it must give.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import golden_cases
 from media import png, ppm, wav
 
 import lmzip
@@ -23,6 +24,7 @@ from lmzip.models.ensemble.parts import ALL
 
 FOLDER = Path(__file__).parent
 SAMPLES = FOLDER.parent.parent / "corpora" / "samples"
+GENERAL = ("good-stored", "good-zstd", "good-lzma")  # named after their blocks' type
 
 
 def check32(head: bytes) -> bytes:
@@ -50,13 +52,14 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
     return {
         "good-empty": ("empty content", lmzip.compress(b""), b""),
         "good-stored": ("one stored block", lmzip.compress(noise), noise),
-        "good-lzma": ("one lzma block", lmzip.compress(noise * 9 + b"x" * 99, method="general"), noise * 9 + b"x" * 99),
-        "good-zstd": ("one zstd block", lmzip.compress(b"lmzip " * 20, method="general"), b"lmzip " * 20),
+        "good-lzma": ("one lzma block", lmzip.compress(b"lmzip " * 20, method="general"), b"lmzip " * 20),
+        "good-zstd": ("one zstd block", lmzip.compress(noise * 9 + b"x" * 99, method="general"), noise * 9 + b"x" * 99),
         "good-model": ("prose, two windows, range coder", packed, prose),
         "good-model-rans": ("code, one window, rANS", lmzip.compress(code, 9, coder="rans", method="model"), code),
         "good-ensemble": ("prose, two windows, ensemble", lmzip.compress(prose, 4), prose),
         "good-ensemble-base": ("prose, the default level and model", lmzip.compress(prose), prose),
-        "good-ensemble-windows": ("20 windows, rANS", _in_small_windows(prose), prose),
+        "good-ensemble-windows": ("20 windows, rANS", _in_small_windows(prose, "rans"), prose),
+        "good-ensemble-cohorts": ("13 windows in two cohorts", _in_small_windows(prose[:3900], "range"), prose[:3900]),
         "good-adaptive": ("records of 15 bytes, no network", lmzip.compress(rows, 3), rows),
         "good-adaptive-lean": ("prose, few contexts, no network", lmzip.compress(prose, 1), prose),
         "good-rank": ("prose, ranks, two windows", lmzip.compress(prose, 4, method="rank"), prose),
@@ -90,12 +93,15 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
             "UnsupportedError",
         ),
         "unsupported-record": ("a record of the future", header + b"\x33\x00", "UnsupportedError"),
+    } | {
+        name: (case.what, lmzip.compress(case.content, **case.options), case.content)
+        for name, case in golden_cases.cases().items()
     }
 
 
-def _in_small_windows(data: bytes) -> bytes:
+def _in_small_windows(data: bytes, coder: str) -> bytes:
     usual, options.LEVELS[4] = options.LEVELS[4], options.Level(1 << 21, 300, 256, "ensemble", ALL, options.SMALL)
-    packed = lmzip.compress(data, 4, coder="rans")
+    packed = lmzip.compress(data, 4, coder=coder)
     options.LEVELS[4] = usual
     return packed
 
@@ -108,10 +114,10 @@ def _other_model(packed: bytes) -> bytes:
     return packed[:offset] + record + packed[end:]
 
 
-def main() -> None:
+def main(folder: Path = FOLDER) -> None:
     """Write what is missing."""
     for name, (what, data, result) in cases().items():
-        path = FOLDER / f"{name}.lmzip"
+        path = folder / f"{name}.lmzip"
         if path.exists():
             continue
         description: dict[str, object] = {"what": what, "lmzip": lmzip.__version__}
@@ -120,6 +126,8 @@ def main() -> None:
         else:
             assert lmzip.decompress(data) == result
             description |= {"size": len(result), "sha256": hashlib.sha256(result).hexdigest()}
+            description["blocks"] = blocks = golden_cases.blocks_of(data)
+            assert name not in GENERAL or [block["type"] for block in blocks] == [name.removeprefix("good-")]
         path.write_bytes(data)
         path.with_suffix(".json").write_text(json.dumps(description, indent=1) + "\n")
 
