@@ -156,7 +156,7 @@ class LMZFile(io.BufferedIOBase):
             raise TypeError(f"file must be a path or a binary file object, not {type(file).__name__}")
         if not self._writing:
             loading = {"threads": threads, "backend": backend, "notify": notify}
-            self._reader = io.BufferedReader(_Reader(self._file, model, loading, progress), _READ_SIZE)
+            self._reader = io.BufferedReader(_Reader(self._file, model, loading, progress))
 
     def close(self) -> None:
         """Finish the frame when writing; close the file if this object opened it."""
@@ -380,8 +380,8 @@ def open(  # noqa: A001 - the standard library's name for it
         raise ValueError(f"mode must not have both t and b: {mode!r}")
     if not text and (encoding, errors, newline) != (None, None, None):
         raise ValueError("encoding, errors and newline are for text mode")
-    if text:
-        codecs.lookup(io.text_encoding(encoding) if encoding is None else encoding)
+    if text and encoding not in (None, "locale"):
+        codecs.lookup(encoding)
     binary = LMZFile(
         file, mode.replace("t", "", 1), level=level, model=model, method=method, coder=coder, verify=verify, kind=kind,
         threads=threads, backend=backend, notify=notify, content_size=content_size, progress=progress,
