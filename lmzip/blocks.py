@@ -79,7 +79,10 @@ def read_block(file: IO[bytes], block: Block, place: str, given: Predictor | Non
 
     place: what errors call it. given, loading: the model and how to load one, see model_for.
     """
-    header, payload = _read_record(file, (block.offset, block.size), block.header.block_size)
+    try:
+        header, payload = _read_record(file, (block.offset, block.size), block.header.block_size)
+    except CorruptError as error:
+        raise CorruptError(f"{place}: {error}") from error
     if header.raw_size != block.raw_size:
         raise CorruptError("index: it does not describe the blocks before it")
     model = None

@@ -101,10 +101,13 @@ class LMZDecompressor:
                     self._advance(self._state)
                 except TruncatedError as error:
                     self._state.missing = str(error)
-        except BaseException:
+        except BaseException as error:
+            place = self._place()
             self._state, self._sha256 = saved, sha256
             for part, length in lengths:
                 del part[length:]
+            if place and isinstance(error, CorruptError):
+                raise CorruptError(f"at byte {place:,} of the frame: {error}") from error
             raise
         del self._input[: self._state.used]
         self._state.used = 0
@@ -120,6 +123,10 @@ class LMZDecompressor:
 
     def __reduce__(self) -> Any:
         raise TypeError("an LMZDecompressor cannot be pickled")
+
+    def _place(self) -> int:
+        """Return where in the frame the part begins that is read next."""
+        return self._state.header_size + sum(size for size, _ in self._records) + self._state.index_size
 
     def _peek(self, size: int) -> bytes:
         """Return the next bytes of the input, fewer where it ends."""
@@ -164,7 +171,7 @@ class LMZDecompressor:
                 raise LimitError(f"the output would be longer than max_output, {self._max_output:,} bytes")
             done, report = state.done, self._progress
             tick = None if report is None else lambda amount: report(done + int(amount))
-            place = f"block {len(self._records)} at byte {done:,}"
+            place = f"block whose content begins at byte {done:,}"
             data = decode_block(header, payload, state.model, place, tick, self._loading["notify"])
             self._sha256.update(data)
             self._ready += data

@@ -100,7 +100,7 @@ class _Reader(io.RawIOBase):
         if i < 0 or self._position >= blocks[i].start + blocks[i].raw_size:
             return b""
         if self._cached[0] != i:
-            place = f"block {i} at byte {blocks[i].start:,}"
+            place = f"block {i + 1} at byte {blocks[i].offset:,}"
             self._cached = (i, read_block(self._file, blocks[i], place, self._given, self._loading))
         start = self._position - blocks[i].start
         return self._cached[1][start : start + size]

@@ -280,10 +280,11 @@ def decompress_stream(source: Source, sink: Sink, job: Job) -> None:
             progress.wait("loading the model" if info.model is not None else "decoding the first block")
             left = None if request.max_output is None else request.max_output - sink.written
             decompressor = LMZDecompressor(model=given, max_output=left, progress=progress.tick, **loading)
+            place = f"in the frame that begins at byte {source.done - len(rest):,}, " if frames else ""
             try:
                 rest = _decompress_frame(decompressor, rest, source, sink, progress)
             except (CorruptError, TruncatedError) as error:
-                raise type(error)(f"{error}{_what_is_whole(source, progress)}") from error
+                raise type(error)(f"{place}{error}{_what_is_whole(source, progress)}") from error
             frames += 1
 
 

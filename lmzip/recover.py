@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from lmzip import container, library
 from lmzip.container import Index, ModelDefinition, RecordHeader
-from lmzip.decompressor import KERNELS, decode_block
+from lmzip.decompressor import decode_block
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError
 from lmzip.models.base import Predictor
 from lmzip.options import DEFAULT_LEVEL, LEVELS
@@ -212,9 +212,7 @@ def _decode(
             model = library.load_model(LEVELS.get(level, LEVELS[DEFAULT_LEVEL]).model, **loading)
         if model is None or (model.kind == "bytes") == (type_ == container.SAMPLES):
             raise CorruptError(f"{place}: give it with -m")
-    if type_ in KERNELS:
-        library.announce(KERNELS[type_], loading.get("notify"))
-    return decode_block(part.record, _payload(file, part), model, place, None)
+    return decode_block(part.record, _payload(file, part), model, place, notify=loading.get("notify"))
 
 
 def describe(parts: Sequence[Part]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
+import random
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from lmzip import container, library
 from lmzip.errors import LimitError
 from lmzip.recover import Part, decode_parts, describe, find_parts, missing_size
 
-BLOCKS = [os.urandom(20) * (10 + i) for i in range(6)]
+BLOCKS = [random.Random(i).randbytes(200 + 10 * i) for i in range(6)]
 
 
 def archive(model: MockModel | None = None) -> bytes:
@@ -101,7 +101,7 @@ def test_bytes_that_came_or_went(removed: int) -> None:
 
 
 def test_junk_between_frames() -> None:
-    junk = os.urandom(5000)
+    junk = random.Random(9).randbytes(5000)
     contents, parts = recovered(junk + WHOLE + junk + WHOLE + junk)
     assert contents == BLOCKS * 2 and [part.size for part in parts if part.what == "gap"] == [5000] * 3
     assert recovered(junk)[0] == [] and recovered(b"")[0] == []
@@ -133,6 +133,17 @@ def test_output_is_bounded() -> None:
         list(decode_parts(file, find_parts(file), max_output=len(b"".join(BLOCKS)) - 1))
 
 
+def test_errors_name_the_place(tmp_path: Path) -> None:
+    data = flipped(WHOLE, OFFSETS[3] + 30)
+    with pytest.raises(lmzip.CorruptError, match=f"^at byte {OFFSETS[3]:,} of the frame: stored payload: damaged"):
+        lmzip.decompress(data)
+    start = sum(map(len, BLOCKS[:3]))
+    with lmzip.open(io.BytesIO(data)) as file:
+        file.seek(start)
+        with pytest.raises(lmzip.CorruptError, match=f"^block 4 at byte {OFFSETS[3]:,}: stored payload: damaged"):
+            file.read(1)
+
+
 # The command line
 
 
@@ -148,6 +159,10 @@ def test_test_tells_which_blocks_are_whole(call: Call, broken: Path) -> None:
     for words in ["test"], ["decompress"], ["-dc"]:
         outcome = call(*words, "a.lmzip")
         assert outcome.code == 1 and f"; {what}; lmzip decompress --recover writes what is whole\n" in outcome.err
+    broken.write_bytes(WHOLE + broken.read_bytes())
+    outcome = call("test", "a.lmzip")
+    where = f"in the frame that begins at byte {len(WHOLE):,}, at byte {OFFSETS[3]:,} of the frame: stored payload"
+    assert outcome.code == 1 and where in outcome.err
     broken.write_bytes(WHOLE + b"junk")
     outcome = call("test", "a.lmzip")
     assert outcome.code == 1 and "after the frame that ends at byte" in outcome.err
