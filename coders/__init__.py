@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from .ans import RansDecoder, RansEncoder
 from .base import BIT_TOTAL, FREQUENCY_TOTAL, MAX_ALPHABET, CoderError, Decoder, Encoder
+from .implementation import IMPLEMENTATION
 from .range_coder import RangeDecoder, RangeEncoder
 from .ranks import pack_ranks, ranks_of, symbols_of, unpack_ranks
 
@@ -23,6 +24,7 @@ __all__ = [
     "CODERS",
     "CODER_IDS",
     "FREQUENCY_TOTAL",
+    "IMPLEMENTATION",
     "MAX_ALPHABET",
     "CoderError",
     "Decoder",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import constriction
 import numpy as np
 
-from .base import BERNOULLI, CoderError, Decoder, Encoder, Parameters, Symbols, Words
+from .base import CoderError, Decoder, Encoder, Parameters, Symbols, Words
+from .implementation import BERNOULLI, StackDecoder, StackEncoder
 
 
 class RansEncoder(Encoder):
@@ -29,7 +29,7 @@ class RansEncoder(Encoder):
         self._information -= float(np.log2(probabilities, dtype=np.float64).sum())
 
     def _flush(self) -> Words:
-        coder = constriction.stream.stack.AnsCoder()
+        coder = StackEncoder()
         while self._calls:
             coder.encode_reverse(*self._calls.pop())
         words: Words = coder.get_compressed()
@@ -60,4 +60,4 @@ class RansDecoder(Decoder):
 
     @staticmethod
     def _open(words: Words) -> Any:
-        return constriction.stream.stack.AnsCoder(words)
+        return StackDecoder(words)

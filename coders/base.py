@@ -5,7 +5,7 @@ of the symbol and left the sum of the frequencies before it. constriction takes 
 frequencies int(scale * sum of the c before) + index with scale = (2**24 - n) / sum of c. For integers c_i = f_i - 1 the
 scale is 1 and every partial sum is an integer below 2**24, so float32 holds all of it and the frequency is f_i exactly.
 
-`perfect=False` is part of the format, and constriction prints a warning to stdout without it.
+Where constriction is not there, `integer_coders` takes its place (`implementation`), with the same floats.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
-import constriction
 import numpy as np
 import numpy.typing as npt
+
+from .implementation import BERNOULLI, CATEGORICAL
 
 FREQUENCY_TOTAL = 1 << 24
 BIT_TOTAL = 1 << 16
@@ -26,9 +27,6 @@ MAX_ALPHABET = FREQUENCY_TOTAL - 2
 
 # Frequencies are checked and converted in pieces of this many entries, which stay in the processor's cache.
 _PIECE = 1 << 16
-
-CATEGORICAL = constriction.stream.model.Categorical(perfect=False)
-BERNOULLI = constriction.stream.model.Bernoulli(perfect=False)
 
 Symbols: TypeAlias = npt.NDArray[np.int32]
 Frequencies: TypeAlias = npt.NDArray[np.uint32] | npt.NDArray[np.int32]
@@ -126,7 +124,7 @@ class Encoder(ABC):
 
     @abstractmethod
     def _encode(self, symbols: Symbols, model: Any, parameters: Parameters) -> None:
-        """Encode n > 0 symbols, all arrays contiguous and checked; parameters are those of the constriction model."""
+        """Encode n > 0 symbols, all arrays contiguous and checked; parameters are those of the model."""
 
     @abstractmethod
     def _flush(self) -> Words:
@@ -221,7 +219,7 @@ class Decoder(ABC):
     @staticmethod
     @abstractmethod
     def _open(words: Words) -> Any:
-        """Return constriction's decoder over words."""
+        """Return a decoder of the implementation over words."""
 
 
 def words_to_bytes(words: Words) -> bytes:

@@ -1,6 +1,7 @@
-"""Both coders' decoding of binary decisions for compiled loops, which cannot call constriction for each round.
+"""Both coders' decoding for compiled loops, which cannot call constriction for each round.
 
-`decode_bit` does for one decision what `Decoder.decode_bits` does for an array. The tests compare them.
+`decode_bit` does for one decision what `Decoder.decode_bits` does for an array; the tests compare them. Symbols are
+decoded by `find_part` and `skip`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .base import Buffer, CoderError, Words, bytes_to_words
-from .compiled import compiled
+from .loops import compiled
 
 NONE, RANGE, RANS = -1, 0, 1  # as coders.CODERS
 _u64 = np.uint64
@@ -55,24 +56,22 @@ def open_bits(kind: int, data: Buffer) -> BitReader:
 
 
 @compiled(_nrt=False)
-def decode_bit(reader, probability):  # type: ignore[no-untyped-def]
-    """Return the next bit, where 1 has `probability` / 65536; -1 where the code is impossible."""
+def find_part(reader):  # type: ignore[no-untyped-def]
+    """Return in which of the 2**24 parts the code lies; 2**24 or more where the code is impossible."""
+    state = reader.state
+    if reader.kind == RANGE:
+        return (state[_POINT] - state[_LOWER]) // (state[_RANGE] >> _SHIFT)
+    return state[_VALUE] & (_TOTAL - _u64(1))
+
+
+@compiled(_nrt=False)
+def skip(reader, part, left, width):  # type: ignore[no-untyped-def]
+    """Go on behind a symbol that has the `width` parts from `left` on, `part` among them."""
     state, words = reader.state, reader.words
-    ones = _u64(probability) << _STEP
-    if probability < 32768:
-        ones += _u64(1)
-    zeros = _TOTAL - ones
     if reader.kind == RANGE:
         scale = state[_RANGE] >> _SHIFT
-        quantile = (state[_POINT] - state[_LOWER]) // scale
-        if quantile >= _TOTAL:
-            return -1
-        bit = 1 if quantile >= zeros else 0
-        if bit:
-            state[_LOWER] += scale * zeros
-            state[_RANGE] = scale * ones
-        else:
-            state[_RANGE] = scale * zeros
+        state[_LOWER] += scale * left
+        state[_RANGE] = scale * width
         if state[_RANGE] < _LEAST:
             state[_LOWER] <<= _WORD
             state[_RANGE] <<= _WORD
@@ -80,15 +79,37 @@ def decode_bit(reader, probability):  # type: ignore[no-untyped-def]
             if state[_NEXT] < _u64(len(words)):
                 state[_POINT] |= _u64(words[state[_NEXT]])
                 state[_NEXT] += _u64(1)
-        return bit
-    quantile = state[_VALUE] & (_TOTAL - _u64(1))
-    bit = 1 if quantile >= zeros else 0
-    width, left = (ones, zeros) if bit else (zeros, _u64(0))
-    state[_VALUE] = (state[_VALUE] >> _SHIFT) * width + (quantile - left)
+        return
+    state[_VALUE] = (state[_VALUE] >> _SHIFT) * width + (part - left)
     if state[_VALUE] < _LEAST and state[_NEXT] < _u64(len(words)):
         state[_VALUE] = state[_VALUE] << _WORD | _u64(words[state[_NEXT]])
         state[_NEXT] += _u64(1)
+
+
+@compiled(_nrt=False)
+def decode_bit(reader, probability):  # type: ignore[no-untyped-def]
+    """Return the next bit, where 1 has `probability` / 65536; -1 where the code is impossible."""
+    ones = _u64(probability) << _STEP
+    if probability < 32768:
+        ones += _u64(1)
+    zeros = _TOTAL - ones
+    part = find_part(reader)
+    if part >= _TOTAL:
+        return -1
+    bit = 1 if part >= zeros else 0
+    left, width = (zeros, ones) if bit else (_u64(0), zeros)
+    skip(reader, part, left, width)
     return bit
+
+
+def is_used_up(reader: BitReader) -> bool:
+    """Return False where the code certainly goes on."""
+    lower, range_, point = (int(number) for number in reader.state[:3])
+    if int(reader.state[_NEXT]) < len(reader.words):
+        return False
+    if reader.kind == RANGE:
+        return range_ == (1 << 64) - 1 or (point - lower) % (1 << 64) < (1 << 33) - 1
+    return int(reader.state[_VALUE]) == 0
 
 
 def finish_bits(reader: BitReader) -> None:
@@ -97,11 +118,5 @@ def finish_bits(reader: BitReader) -> None:
     Raises:
         CoderError: it is certainly not.
     """
-    left = len(reader.words) - int(reader.state[_NEXT])
-    lower, range_, point = (int(number) for number in reader.state[:3])
-    if reader.kind == RANGE:
-        done = range_ == (1 << 64) - 1 or (point - lower) % (1 << 64) < (1 << 33) - 1
-    else:
-        done = reader.state[_VALUE] == 0
-    if left or not done:
+    if not is_used_up(reader):
         raise CoderError("coded data goes on after the last decision")

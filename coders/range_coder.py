@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import constriction
-
 from .base import CoderError, Decoder, Encoder, Parameters, Symbols, Words
+from .implementation import QueueDecoder, QueueEncoder
 
 
 class RangeEncoder(Encoder):
@@ -14,7 +13,7 @@ class RangeEncoder(Encoder):
 
     def __init__(self) -> None:
         super().__init__()
-        self._coder = constriction.stream.queue.RangeEncoder()
+        self._coder = QueueEncoder()
 
     def _encode(self, symbols: Symbols, model: Any, parameters: Parameters) -> None:
         self._coder.encode(symbols, model, parameters)
@@ -44,4 +43,4 @@ class RangeDecoder(Decoder):
 
     @staticmethod
     def _open(words: Words) -> Any:
-        return constriction.stream.queue.RangeDecoder(words)
+        return QueueDecoder(words)

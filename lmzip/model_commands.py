@@ -14,6 +14,7 @@ import click
 
 import lmzip
 from lmzip import library
+from lmzip.coders import IMPLEMENTATION
 from lmzip.errors import ModelError
 from lmzip.models import bundle
 from lmzip.models.extras import has
@@ -55,7 +56,8 @@ def describe_model(source: str) -> dict[str, Any]:
 
     id, kind (`bytes`, `image`, `audio`), folder, size, sha256, profile, network (as in config.json), parameters
     (weights in matrices), backend (the one that is used, null where none is exact), backends and products (name:
-    whether it is exact here), threads, python, machine, versions. Keys may be added, none will go.
+    whether it is exact here), coder (who codes: `constriction`, or `lmzip` where that is not installed), threads,
+    python, machine, versions (null where a library is not installed). Keys may be added, none will go.
     """
     from lmzip.models.exact.config import NetworkConfig
 
@@ -72,7 +74,7 @@ def describe_model(source: str) -> dict[str, Any]:
         "parameters": sum(rows * columns for rows, columns in shapes),
         "backend": next((name for name in ("cpu", "torch") if backends.get(name)), None), "backends": backends,
         "products": _products(),
-        "threads": processors(),
+        "coder": IMPLEMENTATION, "threads": processors(),
         "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}",
         "versions": {"lmzip": lmzip.__version__, **{name: _version(name) for name in LIBRARIES}},
     }  # fmt: skip
@@ -253,4 +255,4 @@ def import_command(
 
 
 def _said(value: object) -> str:
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
+    return ("no", "yes")[value] if isinstance(value, bool) else "none" if value is None else str(value)

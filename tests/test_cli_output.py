@@ -12,6 +12,7 @@ from command import MODEL, NOISE, SHORT, TEXT, Call, names
 import lmzip
 from lmzip import library, terminal
 from lmzip.cli import commands
+from lmzip.coders import IMPLEMENTATION
 from lmzip.options import BASE, SMALL
 
 # Models
@@ -67,6 +68,7 @@ def test_models_info_and_verify(call: Call, tiny_model: Path, tmp_path: Path) ->
     assert info["network"]["hidden_size"] == 16 and info["parameters"] == 258 * 16 + 16 * 16 * 7 + 256 * 16
     assert info["products"]["float64"] is True and info["backends"]["cpu"] is True
     assert {"torch", "numba", "numpy", "lmzip"} <= info["versions"].keys()
+    assert info["coder"] == IMPLEMENTATION
     assert f"sha256: {sha256}\n" in call("models", "info", str(tiny_model)).out.decode()
     outcome = call("models", "verify", str(tiny_model))
     assert outcome.code == 0 and outcome.out.decode().startswith(f"tiny: sha256 {sha256}\ncpu: ok\ntorch: ok\n")
