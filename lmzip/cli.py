@@ -14,6 +14,7 @@ import os
 import shlex
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, NoReturn
@@ -246,13 +247,19 @@ def _signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def _tell(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
+    """Print a warning as a line, without the place in the source where it arose."""
+    say(f"lmzip: {message}")
+
+
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
     words = list(sys.argv[1:] if args is None else args)
     named = [*commands.commands, *LAZY, "-h", "--help", "-V", "--version"]
     command = commands if words and words[0] in named else plain
     try:
-        with _signals():
+        with _signals(), warnings.catch_warnings():
+            warnings.showwarning = _tell
             code = command.main(words, "lmzip", standalone_mode=False, obj=os.environ.get(DEFAULTS, ""))
     except click.ClickException as error:
         error.show()

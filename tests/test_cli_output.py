@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from pathlib import Path
 
 import pytest
 from command import MODEL, NOISE, SHORT, TEXT, Call, names
 
 import lmzip
-from lmzip import library, terminal
+from lmzip import jobs, library, terminal
 from lmzip.cli import commands
 from lmzip.coders import IMPLEMENTATION
 from lmzip.options import BASE, SMALL
@@ -106,6 +107,14 @@ def test_result_lines(call: Call, text: Path, packed: Path, tmp_path: Path) -> N
     assert call("-dc", "book.txt.lmzip").err == "" and call("-dcv", "book.txt.lmzip").err != ""
     (tmp_path / "empty").touch()
     assert "0 B -> " in call("--method", "general", "empty").err
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_are_lines(call: Call, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = warnings.showwarning
+    monkeypatch.setattr(jobs, "decompress_stream", lambda *_: warnings.warn("something is slow", stacklevel=1))
+    assert call("-t", "book.txt.lmzip") == (0, b"", "lmzip: something is slow\n")
+    assert warnings.showwarning is before
 
 
 def test_quiet(call: Call, text: Path, packed: Path) -> None:
