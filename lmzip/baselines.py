@@ -6,8 +6,6 @@ import bz2
 import dataclasses
 import datetime
 import gzip
-import importlib.metadata
-import importlib.util
 import lzma
 import platform
 import shutil
@@ -21,6 +19,7 @@ from typing import Any
 
 from lmzip import __version__, library, stream
 from lmzip.models.base import Model
+from lmzip.models.extras import has, version
 from lmzip.models.machine import processors
 
 if sys.version_info >= (3, 14):
@@ -75,7 +74,7 @@ class Compressor:
     @property
     def missing(self) -> bool:
         """Whether its package or one of its programs is not installed."""
-        without = self.module is not None and importlib.util.find_spec(self.module) is None
+        without = self.module is not None and not has(self.module)
         return without or any(shutil.which(program) is None for program in self.programs)
 
 
@@ -353,10 +352,10 @@ def environment(model: ModelInfo | None) -> dict[str, Any]:
         "cores": processors(),
         "lmzip": __version__,
         "python": platform.python_version(),
-        **{package: importlib.metadata.version(package) for package in packages},
+        **{package: version(package) for package in packages},
         "zlib": zlib.ZLIB_RUNTIME_VERSION,
         "zstd": zstd.zstd_version,
-        "brotli": None if importlib.util.find_spec("brotli") is None else importlib.metadata.version("brotli"),
+        "brotli": version("brotli") if has("brotli") else None,
         "model": None if model is None else dataclasses.asdict(model),
     }
 

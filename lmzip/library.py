@@ -110,7 +110,7 @@ def _load(folder: Path, threads: int | None, backend: str | None, notify: Callab
         from lmzip.models.folder import load_folder  # numba takes its time to import
 
         return cast(Model, load_folder(folder, threads, backend, notify))
-    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError, ImportError) as error:
         raise ModelError(f"{folder}: the model cannot be read: {error}") from error
 
 
@@ -119,7 +119,7 @@ def _load_float(folder: Path, threads: int | None, backend: str | None, notify: 
         from lmzip.models.float_model import load_float_model  # so does torch
 
         return load_float_model(folder, threads, backend)
-    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+    except (ValueError, OSError, RuntimeError, MemoryError, ImportError) as error:
         raise ModelError(f"{folder}: the model cannot be read: {error}") from error
 
 

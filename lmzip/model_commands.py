@@ -6,7 +6,6 @@ import dataclasses
 import importlib.resources
 import json
 import platform
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from lmzip import library
 from lmzip.coders import IMPLEMENTATION
 from lmzip.errors import ModelError
 from lmzip.models import bundle
-from lmzip.models.extras import has
+from lmzip.models.extras import has, version
 from lmzip.models.machine import processors
 from lmzip.models.profile import environment_of, is_portable
 from lmzip.terminal import Exit, printable, report_failure, say, size_text, table
@@ -76,7 +75,7 @@ def describe_model(source: str) -> dict[str, Any]:
         "products": _products(),
         "coder": IMPLEMENTATION, "threads": processors(),
         "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}",
-        "versions": {"lmzip": lmzip.__version__, **{name: _version(name) for name in LIBRARIES}},
+        "versions": {"lmzip": lmzip.__version__, **{name: version(name) for name in LIBRARIES}},
     }  # fmt: skip
 
 
@@ -87,13 +86,6 @@ def _products() -> dict[str, bool]:
     from lmzip.models.exact.products import PRODUCTS, is_exact
 
     return {name: is_exact(product) for name, product in PRODUCTS.items()}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
 
 
 def describe_float_model(source: str) -> dict[str, Any]:
@@ -236,7 +228,7 @@ def import_command(
         text = (calibration or CALIBRATION).read_bytes()
         out = output or Path(f"{Path(source.partition('@')[0]).resolve().name}-exact")
         report = import_model(found, out, text, context=context, model_id=model_id, notify=notify)
-    except ValueError as error:
+    except (ValueError, ImportError) as error:
         return report_failure(ModelError(str(error)), source, False)[0]
     except (OSError, MemoryError) as error:
         return report_failure(error, source, False)[0]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import importlib.util
 import io
 import json
 import sys
@@ -19,10 +18,10 @@ from lmzip import baselines, media_peers
 from lmzip.baselines import Compressor, ModelInfo, Report, Result, quotient
 from lmzip.errors import ModelError
 from lmzip.models.base import Model
+from lmzip.models.extras import EXTRAS, has, remedy
 from lmzip.options import DEFAULT_LEVEL, LEVELS
 from lmzip.terminal import Exit, printable, say
 
-INSTALL = "pip install 'lmzip[report]'"
 PLOT_SUFFIXES = (".png", ".svg", ".pdf")
 _HEADER = ("compressor", "size", "bits/byte", "ratio", "encode", "time / xz", "decode", "time / xz")
 _KEYS = ("compressor", "raw_bytes", "error", "compressed_bytes", "bits_per_byte", "ratio", "encode", "decode")
@@ -270,7 +269,7 @@ def _print(report: Report, form: str | None) -> None:
         click.echo(_csv(report), nl=False)
     elif form == "markdown":
         click.echo(markdown(report))
-    elif importlib.util.find_spec("rich") is None:
+    elif not has("rich"):
         click.echo(plain(report))
     else:
         _print_rich(report)
@@ -292,8 +291,8 @@ def _check_plot(context: click.Context, parameter: click.Parameter, path: Path |
     """Refuse before the work what could not be drawn after it."""
     if path is None:
         return None
-    if importlib.util.find_spec("matplotlib") is None:
-        raise click.UsageError(f"--plot needs matplotlib, which is not installed: {INSTALL}")
+    if not has("matplotlib"):
+        raise click.UsageError(f"--plot needs matplotlib, which is not installed: {remedy(EXTRAS['matplotlib'])}")
     if path.suffix.lower() not in PLOT_SUFFIXES:
         raise click.BadParameter(f"{path}: the name must end in {', '.join(PLOT_SUFFIXES)}")
     if not path.absolute().parent.is_dir():
@@ -355,8 +354,9 @@ def report_command(
     for compressor in chosen:
         if compressor.missing and compressor.programs:
             say(f"lmzip: {compressor.name}: skipped, {' or '.join(compressor.programs)} is not installed")
-        elif compressor.missing:
-            say(f"lmzip: {compressor.name}: skipped, its package is not installed: {INSTALL}")
+        elif compressor.module is not None and compressor.missing:
+            install = remedy(EXTRAS[compressor.module])
+            say(f"lmzip: {compressor.name}: skipped, its package is not installed: {install}")
     if not compressors:
         raise click.UsageError("nothing to measure: no lmzip and no peers")
     report = _run(files, compressors, info, skipped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 
 DISTRIBUTION = "lmzip-codec"
 EXTRAS = {
@@ -30,6 +31,14 @@ def require(*packages: str, extra: str | None = None) -> None:
             importlib.import_module(package)
         except ImportError as error:
             raise ImportError(f"{error}: {remedy(extra or EXTRAS[package])}", name=package) from error
+
+
+def version(distribution: str) -> str | None:
+    """Return the version of what is installed; None where it is not."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def remedy(extra: str) -> str:

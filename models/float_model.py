@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lmzip.models.extras import require
 from lmzip.models.machine import processors
 from lmzip.models.profile import FLOAT_PROFILE
 from lmzip.models.tokenized import Tokenized
@@ -32,14 +33,18 @@ if TYPE_CHECKING:
 FREQUENCY_TOTAL = 1 << 24
 LONGEST_CONTEXT = 2048
 DEVICES = {None: "cpu", "torch": "cpu", "cuda": "cuda"}  # by backend
-PACKAGES = ("lmzip", "numpy", "torch", "transformers")
+PACKAGES = ("numpy", "torch", "transformers")
 
 
 def make_profile(threads: int, device: str) -> str:
     """Return the profile of this environment: its name, a space, and what the bits depend on as JSON."""
+    require("torch", "transformers", extra="import")
     import torch
 
+    from lmzip import __version__
+
     environment = {
+        "lmzip": __version__,
         **{package: importlib.metadata.version(package) for package in PACKAGES},
         "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
         "dtype": "float32",
@@ -84,12 +89,13 @@ class FloatSession:
         """See Session.predict."""
         import torch
 
+        from lmzip.models.exact.torch_threads import torch_threads
+
         model = self._model
         if self._history.shape[1] > model.context:  # half of it is read again
             self._history, self._cache = self._history[:, -(model.context // 2) :], None
         ids = self._history if self._cache is None else self._history[:, -1:]
-        torch.set_num_threads(model.threads)
-        with torch.inference_mode():
+        with torch_threads(model.threads), torch.inference_mode():
             tensor = torch.from_numpy(np.ascontiguousarray(ids)).to(model.device)
             cached = {} if self._cache is None else {"past_key_values": self._cache}
             result = model.network(input_ids=tensor, use_cache=True, **cached)
@@ -134,7 +140,7 @@ def load_float_model(folder: str | Path, threads: int | None = None, backend: st
     """Load a Hugging Face causal LM from its folder: safetensors only, no code of its own.
 
     threads: None for all that the process may use. backend: None and `torch` for the CPU, or `cuda`.
-    Raises ValueError where a file is missing, malformed or not supported, or transformers is not installed.
+    Raises ValueError where a file is missing, malformed or not supported, ImportError without transformers.
     """
     from lmzip.models.imported import ImportedTokenizer
     from lmzip.models.importing.importer import start_id
@@ -143,11 +149,10 @@ def load_float_model(folder: str | Path, threads: int | None = None, backend: st
 
     if backend not in DEVICES:
         raise ValueError(f"the backend {backend} evaluates no float networks; torch and cuda do")
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise ValueError("float networks take `pip install 'lmzip[import]'`") from error
+    require("torch", "transformers", extra="import")
+    import torch
+    import transformers
+
     transformers.utils.logging.disable_progress_bar()  # a library is silent
     source, device = Source(Path(folder)), DEVICES[backend]
     vocabulary = convert(source.tokenizer)

@@ -15,6 +15,35 @@ from numpy.typing import NDArray
 import lmzip
 from lmzip import library
 from lmzip.cli import main
+from lmzip.models.extras import EXTRAS, has
+
+# Files of tests that need more than the core and the extra `test`, by what they need. Where that is not installed they
+# are not collected, and the first lines of the report say so.
+MORE = {
+    "test_exact.py": ("torch",),
+    "test_exact_imported.py": ("torch", "transformers"),
+    "test_exact_parts.py": ("torch",),
+    "test_exact_recurrent.py": ("torch", "transformers"),
+    "test_float_model.py": ("torch", "transformers"),
+    "test_import_errors.py": ("torch", "transformers", "huggingface_hub"),
+    "test_import_networks.py": ("torch", "transformers"),
+    "test_import_tokenizers.py": ("torch", "transformers"),
+    "test_picture_training.py": ("torch",),
+    "test_prior.py": ("torch",),
+    "test_report.py": ("brotli", "matplotlib", "rich"),
+    "test_samples.py": ("torch",),
+    "test_shapes.py": ("torch",),
+    "test_training.py": ("torch",),
+}
+MISSING = [package for package in EXTRAS if not has(package)]
+collect_ignore = [file for file, needs in MORE.items() if set(needs) & set(MISSING)]
+
+
+def pytest_report_header() -> list[str]:
+    """Name the tests that are left out."""
+    if not collect_ignore:
+        return []
+    return [f"not installed: {', '.join(MISSING)}", f"left out for that: {', '.join(collect_ignore)}"]
 
 
 @pytest.fixture(scope="session")

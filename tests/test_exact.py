@@ -6,7 +6,9 @@ import dataclasses
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -26,6 +28,7 @@ from lmzip.models.exact.cpu_layers import TransformerLayer
 from lmzip.models.exact.engine import REFERENCE_DIGEST, Engine, reference_digest, reference_network
 from lmzip.models.exact.products import PRODUCTS, is_exact
 from lmzip.models.exact.torch_engine import TorchEngine
+from lmzip.models.exact.torch_threads import torch_threads
 from lmzip.models.exact.weights import Weights
 
 
@@ -40,6 +43,27 @@ def restore_threads() -> Iterator[None]:
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
+
+
+def test_torch_keeps_its_threads(restore_threads: None) -> None:
+    begun, ended = threading.Event(), threading.Event()
+    torch.set_num_threads(3)
+
+    def other() -> None:
+        torch.set_num_threads(3)
+        with torch_threads(1):
+            begun.set()
+            assert not ended.wait(0.2) and torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 3
+
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(other)
+        begun.wait()
+        with torch_threads(2):
+            ended.set()
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 3
+        future.result()
 
 
 # One set of integers.

@@ -270,7 +270,7 @@ def test_where_the_hub_does_not_help(hub: dict[str, Any], source: Path, monkeypa
         with pytest.raises(ValueError, match=message):
             find_source("owner/name")
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(ValueError, match=r"pip install 'lmzip\[import\]'"):
+    with pytest.raises(ImportError, match=r"pip install 'lmzip-codec\[import\]'"):
         find_source("owner/name")
 
 

@@ -294,7 +294,7 @@ def test_missing_brotli_is_skipped_with_a_word(files: list[str], monkeypatch: py
     monkeypatch.setitem(sys.modules, "brotli", None)
     run = invoke("--json", files[0])
     assert run.exit_code == 0
-    assert run.stderr == "lmzip: brotli -11: skipped, its package is not installed: pip install 'lmzip[report]'\n"
+    assert run.stderr == "lmzip: brotli -11: skipped, its package is not installed: pip install 'lmzip-codec[report]'\n"
     report = json.loads(run.stdout)
     assert report["skipped"] == ["brotli -11"]
     assert [entry["compressor"] for entry in report["files"][0]["results"]] == NAMES[:-1]
@@ -359,7 +359,7 @@ def test_plot_is_refused_before_the_work(files: list[str], tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     run = invoke("--plot", str(tmp_path / "x.png"), files[0])
     assert run.exit_code == 2
-    assert "pip install 'lmzip[report]'" in run.stderr
+    assert "pip install 'lmzip-codec[report]'" in run.stderr
 
 
 def test_wrong_use(files: list[str]) -> None:

@@ -5,10 +5,8 @@ See `torch_rows.py` for the rules that keep the integers the same.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -33,6 +31,7 @@ from lmzip.models.exact.torch_rows import (
     quantise,
     sigmoid,
 )
+from lmzip.models.exact.torch_threads import torch_threads
 from lmzip.models.exact.weights import Weights
 
 Rope = tuple[Tensor, Tensor]  # cos and sin, (steps, head_dim / 2)
@@ -51,16 +50,6 @@ class TorchState:
 def _padded(x: Tensor, rows: int) -> Tensor:
     """Pad x with zeros to a multiple of `rows` rows and 8 columns, as CUDA's int8 product wants."""
     return functional.pad(x, (0, -x.shape[1] % 8, 0, -x.shape[0] % rows))
-
-
-@contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class TorchEngine:
@@ -102,14 +91,14 @@ class TorchEngine:
 
     def forward(self, state: TorchState, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
         """See Engine.forward. The operations are too small to share: torch keeps to one thread meanwhile."""
-        with _one_thread():
+        with torch_threads(1):
             q = self._normalised("norm", self._hidden(state, ids), "head")
             out = frequencies(self._multiply("head", *q))
             return out.transpose(0, 1).contiguous().cpu().numpy().view(np.uint32)
 
     def read(self, state: TorchState, ids: NDArray[np.int32]) -> None:
         """See Engine.read."""
-        with _one_thread():
+        with torch_threads(1):
             self._hidden(state, ids)
 
     def _hidden(self, state: TorchState, ids: NDArray[np.int32]) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from lmzip.models.extras import require
 from lmzip.models.importing.families import Names
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -22,8 +23,9 @@ class Source:
     def __init__(self, folder: Path, name: str = "") -> None:
         """name: what the hub calls it, with its revision; empty for a folder of one's own.
 
-        Raises ValueError where something is missing or damaged.
+        Raises ValueError where something is missing or damaged, ImportError without torch.
         """
+        require("torch", extra="import")  # which knows bfloat16
         self.folder, self.name = folder, name
         self.config = self._json("config.json")
         self.tokenizer = self._json("tokenizer.json")
@@ -115,7 +117,7 @@ def _parts(index: Path) -> list[str]:
 def find_source(text: str) -> Source:
     """Find SOURCE or SOURCE@REVISION: a folder, or a name on the hub, from where what is missing is fetched.
 
-    Raises ValueError where it cannot be had.
+    Raises ValueError where it cannot be had, ImportError without the packages that this takes.
     """
     if Path(text).is_dir():
         return Source(Path(text))
@@ -126,11 +128,9 @@ def find_source(text: str) -> Source:
 
 
 def _fetch(name: str, revision: str | None) -> Source:
-    try:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise ValueError(f"{name}: fetching from the hub takes `pip install 'lmzip[import]'`") from error
+    require("huggingface_hub", extra="import")
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError
 
     def get(file: str) -> Path:
         return Path(hf_hub_download(name, file, revision=revision))
