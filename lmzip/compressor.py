@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any, cast
@@ -55,6 +56,7 @@ class LMZCompressor:
 
     Holds one block of input at most; where the content is a compressed picture, all of it up to 64 MiB. A model is
     loaded when the first block that needs one is full. A call that raises changes nothing: it can be made again.
+    Threads may share one; a call of one waits for that of another.
 
     last_mode: the mode of the last call of `compress` or `flush`; FLUSH_FRAME before the first one.
     """
@@ -84,6 +86,7 @@ class LMZCompressor:
         self._warned = False  # that the model of a kind of data must not be used here
         self._pending = bytearray()
         self._state = _State(None, not self._options.takes_apart)
+        self._lock = threading.Lock()
         self.last_mode = FLUSH_FRAME
         self.set_pledged_input_size(content_size)
 
@@ -113,6 +116,10 @@ class LMZCompressor:
         """
         if mode not in (CONTINUE, FLUSH_BLOCK, FLUSH_FRAME):
             raise ValueError(f"mode must be CONTINUE, FLUSH_BLOCK or FLUSH_FRAME, not {mode!r}")
+        with self._lock:
+            return self._compress(data, mode)
+
+    def _compress(self, data: Buffer, mode: int) -> bytes:
         state, before = dataclasses.replace(self._state), len(self._pending)
         mark = None if state.frame is None else state.frame.mark()
         self._pending += as_bytes(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import operator
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -46,6 +47,7 @@ class LMZDecompressor:
     """Decompress one frame, given in pieces of any size.
 
     Holds one record of input and one block of output. A call that raises changes nothing: it can be made again.
+    Threads may share one; a call of one waits for that of another.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class LMZDecompressor:
         self._state = _State()
         self._records: list[tuple[int, int]] = []
         self._sha256 = hashlib.sha256()
+        self._lock = threading.Lock()
 
     @property
     def eof(self) -> bool:
@@ -87,9 +90,13 @@ class LMZDecompressor:
         Every block was checked before its bytes are given out. Raises EOFError after the end, and
         LMZError as errors.py says.
         """
+        view, most = as_bytes(data), operator.index(max_length)
+        with self._lock:
+            return self._decompress(view, most)
+
+    def _decompress(self, view: memoryview, most: int) -> bytes:
         if self.eof and not self._ready:
             raise EOFError("the frame has ended; what came after it is in unused_data")
-        view, most = as_bytes(data), operator.index(max_length)
         saved, sha256 = dataclasses.replace(self._state), self._sha256.copy()
         lengths = [(part, len(part)) for part in (self._input, self._ready, self._records)]
         try:

@@ -7,6 +7,7 @@ import functools
 import io
 import pickle
 import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -367,6 +368,19 @@ def test_wrong_types() -> None:
     with pytest.raises(TypeError):
         lmzip.compress(b"", lvel=3)  # type: ignore[call-arg]
     assert lmzip.decompress(lmzip.compress(array.array("I"), 1)) == b""
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_threads_share_a_compressor_and_a_decompressor() -> None:
+    compressor, pieces = lmz_compressor(verify=False), [bytes([i]) * 400 for i in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        codes = list(pool.map(lambda piece: (piece, compressor.compress(piece, lmzip.FLUSH_FRAME)), pieces))
+        assert all(lmzip.decompress(packed) == piece for piece, packed in codes)
+        packed = lmzip.compress(b"".join(pieces), 1, method="general")
+        decompressor = lmzip.LMZDecompressor()
+        decompressor.decompress(packed, 0)
+        out = list(pool.map(lambda i: decompressor.decompress(b"", 400), pieces))
+    assert sorted(out) == pieces
 
 
 def test_no_pickling() -> None:
