@@ -76,7 +76,7 @@ def tell_trouble(notify: Callable[[str], None] | None) -> None:
         notify(trouble)
 
 
-class _Cache(NullCache):  # type: ignore[misc] # numba has no type hints
+class _Cache(NullCache):
     """What numba asks for a kernel's code before it compiles it, and gives the code afterwards."""
 
     def __init__(self, function: Callable[..., Any]) -> None:

@@ -191,12 +191,24 @@ def test_without_a_cache_it_works_and_says_so_once(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_full_cache_folder_fails_nothing_and_a_cache_serves_others(tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
-    full = "import errno; from pathlib import Path\n"
-    full += f"def fail(path, data):\n    raise OSError(errno.ENOSPC, 'full') if {str(cache)!r} in str(path) else 0\n"
-    full += "Path.write_bytes = fail\n"
-    assert compiled.COMPILING in said_by(full + PROGRAM, {"NUMBA_CACHE_DIR": str(cache)})
-    assert compiled.COMPILING in said_by(PROGRAM, {"NUMBA_CACHE_DIR": str(cache)})
-    numba = "import numba.core.compiler as c\nc.Compiler = None\n" + PROGRAM  # nothing can be compiled
-    assert said_by(numba, {"NUMBA_CACHE_DIR": str(cache)}) == []
+# One kernel, which takes a second to compile; it returns 3.
+KERNEL = """
+import numpy as np
+from lmzip.coders import compiled
+from lmzip.kinds.filters import _predict
+said = []
+compiled.announce("kinds", said.append)
+assert _predict(1, np.full((1, 2), 3, np.uint8), 0, 1, 1) == 3
+compiled.tell_trouble(said.append)
+print(*said, sep="\\n")
+"""
+
+
+def test_a_full_disk_fails_nothing_and_a_cache_serves_other_processes(tmp_path: Path) -> None:
+    cache = {"NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    full = "from pathlib import Path\ndef fail(path, data):\n    raise OSError(28, 'full')\nPath.write_bytes = fail\n"
+    said = said_by(full + KERNEL, cache)
+    assert said[0] == compiled.COMPILING and len(said) == 2 and "cannot be kept" in said[1] and "(full)" in said[1]
+    assert said_by(KERNEL, cache) == [compiled.COMPILING]
+    nothing_compiles = "import numba.core.compiler as c\nc.compile_extra = c.Compiler = None\n"
+    assert said_by(nothing_compiles + KERNEL, cache) == []
