@@ -4,7 +4,7 @@ CORPUS ?= corpora/samples
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow test-gpu lint format types bench ci clean
+.PHONY: help install test test-slow test-gpu test-arm lint format types bench ci clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ test-slow: ## run the tests that take minutes
 
 test-gpu: ## run the tests that need a GPU
 	$(BIN)/pytest -m gpu
+
+test-arm: ## decode and encode on an emulated ARM64 and compare (Debian, qemu-user-static; an hour or more)
+	PYTHON=$(BIN)/python tests/arm/run.sh
 
 lint: ## check style and formatting
 	$(BIN)/ruff check .
