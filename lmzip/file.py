@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import builtins
-import codecs
 import contextlib
 import io
 import os
@@ -380,10 +379,14 @@ def open(  # noqa: A001 - the standard library's name for it
         raise ValueError(f"mode must not have both t and b: {mode!r}")
     if not text and (encoding, errors, newline) != (None, None, None):
         raise ValueError("encoding, errors and newline are for text mode")
-    if text and encoding not in (None, "locale"):
-        codecs.lookup(encoding)
     binary = LMZFile(
         file, mode.replace("t", "", 1), level=level, model=model, method=method, coder=coder, verify=verify, kind=kind,
         threads=threads, backend=backend, notify=notify, content_size=content_size, progress=progress,
     )  # fmt: skip
-    return _TextFile(binary, io.text_encoding(encoding), errors, newline) if text else binary
+    if not text:
+        return binary
+    try:
+        return _TextFile(binary, io.text_encoding(encoding), errors, newline)
+    except BaseException:
+        binary.abandon()  # so that what the file held is still there
+        raise

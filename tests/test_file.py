@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -255,6 +256,9 @@ def test_a_wrong_option_leaves_the_file_as_it_is(tmp_path: pathlib.Path, wrong: 
         assert path.read_bytes() == b"old"
     with pytest.raises(LookupError):
         lmzip.open(path, "wt", encoding="no")
+    with pytest.raises(ValueError, match="newline"):
+        lmzip.open(path, "wt", encoding="ascii", newline="no")
+    gc.collect()
     with pytest.raises(ValueError, match="must be"):
         lmzip.LMZFile(tmp_path / "new", "x", **wrong)
     assert path.read_bytes() == b"old" and not (tmp_path / "new").exists()
