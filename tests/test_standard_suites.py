@@ -33,6 +33,7 @@ QUICK: dict[str, Any] = {"method": "general", "verify": False}
 JUNK = "what follows the last frame and is none is an error in lmzip, as in compression.zstd"
 FORMATS = "that data of one of liblzma's formats is refused as another: lmzip has one format"
 ERRORS = "lmzip has classes of errors of its own; bz2 raises OSError and ValueError"
+UNMADE = "a class in C must not crash when its __init__ was not called"
 LEFT_OUT = {
     "lzma": {
         "CompressorDecompressorTestCase.test_simple_bad_args": "a compressor goes on with a new frame, as in zstd",
@@ -43,6 +44,7 @@ LEFT_OUT = {
         "CompressDecompressFunctionTestCase.test_decompress_multistream_trailing_junk": JUNK,
         "FileTestCase.test_read_trailing_junk": JUNK,
         "FileTestCase.test_read_multistream_trailing_junk": JUNK,
+        "CompressorDecompressorTestCase.test_uninitialized_LZMADecompressor_crash": UNMADE,
         "MiscellaneousTestCase": "functions about the checks and filters of liblzma",
     },
     "bz2": {
@@ -54,6 +56,7 @@ LEFT_OUT = {
         "BZ2FileTest.testReadMultiStreamTrailingJunk": JUNK,
         "CompressDecompressTest.testDecompressTrailingJunk": JUNK,
         "CompressDecompressTest.testDecompressMultiStreamTrailingJunk": JUNK,
+        "BZ2DecompressorTest.test_uninitialized_BZ2Decompressor_crash": UNMADE,
     },
 }
 # Tests that skip themselves in an interpreter without counts of references.
@@ -254,4 +257,6 @@ def test_the_standard_library_s_own_tests(
     suite.run(result)
     assert not result.failures + result.errors, "\n".join(text for _, text in result.failures + result.errors)
     assert {method_of(test) for test, _ in result.skipped} <= NEED_A_DEBUG_BUILD
-    assert left_out == set(LEFT_OUT[name]) and result.testsRun == count >= 85
+    older = {test for test, reason in LEFT_OUT[name].items() if reason == UNMADE}  # Python 3.11 does not have it
+    assert set(LEFT_OUT[name]) - left_out <= older, "tests are left out that are none"
+    assert result.testsRun == count >= 85
