@@ -9,6 +9,7 @@ from lmzip.decompressor import LMZDecompressor
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError, TruncatedError, UnsupportedError
 from lmzip.file import LMZFile, open  # noqa: A004 - the standard library's name for it
 from lmzip.library import load_model
+from lmzip.many import compress_many
 from lmzip.stream import FrameInfo, compress, decompress, get_frame_info, get_frame_size
 
 __version__ = "0.1.0"
@@ -28,6 +29,7 @@ __all__ = [
     "TruncatedError",
     "UnsupportedError",
     "compress",
+    "compress_many",
     "decompress",
     "equal_info",
     "get_frame_info",

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import os
+from collections.abc import Iterator
 from typing import IO, Any
 
-from lmzip import container
+from lmzip import container, short
 from lmzip.container import Header
-from lmzip.decompressor import decode_block
+from lmzip.decompressor import decode_block, decode_short
 from lmzip.errors import CorruptError, LimitError, TruncatedError
 from lmzip.library import model_for
 from lmzip.models.base import Predictor
@@ -18,7 +21,8 @@ from lmzip.models.base import Predictor
 class Block:
     """Where a block stands: offset and size in the file, start and raw_size in the content.
 
-    definition: offset and size in the file of the model definition that holds for it.
+    definition: offset and size in the file of the model definition that holds for it. header: that of its frame; None
+    where the block is the only one of its frame, which then stands at the offset.
     """
 
     offset: int
@@ -26,36 +30,78 @@ class Block:
     start: int
     raw_size: int
     definition: tuple[int, int] | None
-    header: Header
+    header: Header | None
 
 
 def read_blocks(file: IO[bytes]) -> list[Block]:
-    """Read the indexes of a seekable file: every block of every frame, in order.
+    """Return every block of every frame of a seekable file, in order; no block is decoded.
 
-    Frames are found from the end of the file backwards; no block is decoded.
+    Frames of records are found by their indexes, from the end of the file backwards. What stands before the last frame
+    of one block is found forwards: that layout has no end that says where it begins.
     """
     frames: list[list[Block]] = []
     end = file.seek(0, os.SEEK_END)
-    while end > 0:
-        index_size, _ = container.parse_footer(_read_at(file, end - container.FOOTER_SIZE, container.FOOTER_SIZE))
-        start = end - container.FOOTER_SIZE - index_size
-        record = _read_at(file, start, index_size)
-        header, offset = container.parse_record_header(record, 0, container.MAX_BLOCK_SIZE)
-        payload, offset = container.parse_payload(record, offset, header)
-        if header.type != container.INDEX or offset != index_size:
-            raise CorruptError("footer: no index where it points")
-        index = container.parse_index(payload)
-        records_start = start - sum(size for size, _ in index.records)
-        end = records_start - index.header_size
-        frame_header, _ = container.parse_header(_read_at(file, end, index.header_size))
-        frames.append(_blocks_of(file, records_start, index, frame_header))
-    content = 0
-    blocks = []
-    for frame in reversed(frames):
-        for block in frame:
-            blocks.append(dataclasses.replace(block, start=content))
-            content += block.raw_size
-    return blocks
+    with contextlib.suppress(CorruptError, TruncatedError):  # the way forwards tells what is wrong
+        while end > 0 and (found := _frame_before(file, end)) is not None:
+            end, blocks = found
+            frames.append(blocks)
+    frames += reversed(list(_frames_up_to(file, end)))
+    content, placed = 0, []
+    for block in itertools.chain(*reversed(frames)):
+        placed.append(dataclasses.replace(block, start=content))
+        content += block.raw_size
+    return placed
+
+
+def _frame_before(file: IO[bytes], end: int) -> tuple[int, list[Block]] | None:
+    """Return where the frame of records begins that ends at `end`, and its blocks; None where none ends there."""
+    footer = _read_at(file, max(0, end - container.FOOTER_SIZE), min(end, container.FOOTER_SIZE))
+    if not footer.endswith(container.END_MAGIC):
+        return None
+    index_size, _ = container.parse_footer(footer)
+    start = end - container.FOOTER_SIZE - index_size
+    record = _read_at(file, start, index_size)
+    header, offset = container.parse_record_header(record, 0, container.MAX_BLOCK_SIZE)
+    payload, offset = container.parse_payload(record, offset, header)
+    if header.type != container.INDEX or offset != index_size:
+        raise CorruptError("footer: no index where it points")
+    index = container.parse_index(payload)
+    records_start = start - sum(size for size, _ in index.records)
+    frame_start = records_start - index.header_size
+    frame_header, _ = container.parse_header(_read_at(file, frame_start, index.header_size))
+    return frame_start, _blocks_of(file, records_start, index, frame_header)
+
+
+def _frames_up_to(file: IO[bytes], end: int) -> Iterator[list[Block]]:
+    """Yield the blocks of every frame from the beginning of the file to `end`, one after the other."""
+    offset = 0
+    while offset < end:
+        head = _read_up_to(file, offset, container.MAX_DEFINITION_SIZE + container.MAX_HEAD_SIZE)
+        if container.parse_layout(head) == container.SHORT:
+            found, size = short.parse_head(head)
+            size += found.payload_size + found.check_size
+            yield [Block(offset, size, 0, found.raw_size, None, None)] if found.raw_size else []
+            offset += size
+        else:
+            offset = _end_of_frame(file, offset)
+            before = _frame_before(file, offset)
+            if before is None:
+                raise CorruptError("footer: not the end of an lmzip frame")
+            yield before[1]
+    if offset > end:
+        raise TruncatedError("frame of one block: the file ends before it does")
+
+
+def _end_of_frame(file: IO[bytes], offset: int) -> int:
+    """Return where the frame of records at an offset ends, read from record header to record header."""
+    header, size = container.parse_header(_read_up_to(file, offset, container.MAX_HEAD_SIZE))
+    while True:
+        offset += size
+        head = _read_up_to(file, offset, container.MAX_HEAD_SIZE)
+        record, size = container.parse_record_header(head, 0, header.block_size)
+        size += record.payload_size
+        if record.type == container.INDEX:
+            return offset + size + container.FOOTER_SIZE
 
 
 def _blocks_of(file: IO[bytes], offset: int, index: container.Index, header: Header) -> list[Block]:
@@ -79,6 +125,9 @@ def read_block(file: IO[bytes], block: Block, place: str, given: Predictor | Non
 
     place: what errors call it. given, loading: the model and how to load one, see model_for.
     """
+    if block.header is None:
+        frame, _ = short.parse_frame(_read_at(file, block.offset, block.size))
+        return decode_short(frame, given, loading, None)
     try:
         header, payload = _read_record(file, (block.offset, block.size), block.header.block_size)
     except CorruptError as error:
@@ -103,9 +152,14 @@ def _read_at(file: IO[bytes], offset: int, size: int) -> bytes:
     """Read `size` bytes; TruncatedError where the file does not have them."""
     if offset < 0:
         raise TruncatedError("the file is shorter than its index says")
+    return container.take(_read_up_to(file, offset, size), 0, size, "file")
+
+
+def _read_up_to(file: IO[bytes], offset: int, size: int) -> bytes:
+    """Read `size` bytes, fewer at the end of the file."""
     file.seek(offset)
     pieces, missing = [], size
     while missing and (piece := file.read(missing)):
         pieces.append(piece)
         missing -= len(piece)
-    return container.take(b"".join(pieces), 0, size, "file")
+    return b"".join(pieces)

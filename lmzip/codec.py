@@ -16,6 +16,7 @@ from lmzip.options import Options, Progress
 
 # How what stands beside pixels and samples is coded. For a header the ensemble would not pay for its loading.
 _REST = Options(3, verify=False, kind="bytes")
+SHORT_SIZE = 1 << 11  # bytes
 _HEADER, _LARGEST_HEADER = dataclasses.replace(_REST, method="general"), 256
 
 
@@ -36,7 +37,7 @@ def encode_block(
         for candidate in _candidates(data, model, file_start, options, _half(report, 0) if options.verify else report):
             type_, payload = min((type_, payload), candidate, key=lambda pair: len(pair[1]))
     if options.verify:
-        _verify(type_, payload, data, model, _half(report, len(data)))
+        verify(type_, payload, data, model, _half(report, len(data)))
     return type_, payload
 
 
@@ -59,7 +60,7 @@ def encode_media_block(
         if payload is None or len(payload) >= len(general.result()[1]):
             return min((container.STORED, data), general.result(), key=lambda pair: len(pair[1])) if whole else None
     if options.verify:
-        _verify(type_, payload, data, model, _half(report, len(data)))
+        verify(type_, payload, data, model, _half(report, len(data)))
     return type_, payload
 
 
@@ -70,7 +71,7 @@ def _candidates(
 
     lzma and zstd work beside the ensemble, which stops when it knows that it has lost.
     """
-    type_ = _lockstep_type(data, model, options)
+    type_ = lockstep_type(data, model, options)
     if type_ is None:
         return [encode_general(data)]
     with general_beside(data) as general:
@@ -79,18 +80,34 @@ def _candidates(
             return len(general.result()[1]) if general.done() else None
 
         coded = encode_in_lockstep(type_, data, model, file_start, options, limit, progress)
-        return [general.result()] + ([] if coded is None else [(type_, coded)])
+        candidates = [general.result()] + ([] if coded is None else [(type_, coded)])
+        if type_ == container.ENSEMBLE and wants_adaptive(
+            data, min(len(payload) for _, payload in candidates), options
+        ):
+            adaptive = encode_in_lockstep(container.ADAPTIVE, data, None, file_start, options, limit, progress)
+            candidates += [] if adaptive is None else [(container.ADAPTIVE, adaptive)]
+        return candidates
 
 
-def _lockstep_type(data: bytes, model: Model | None, options: Options) -> int | None:
-    """Return the type of lockstep block to try, None for none."""
+def lockstep_type(data: bytes, model: Model | None, options: Options) -> int | None:
+    """Return the type of lockstep block to try, None for none.
+
+    A sample of longer data tells whether a network helps; short data is given to it.
+    """
     method = options.plan.method if options.method == "auto" else options.method
     if method == "general":
         return None
-    if model is None or method == "adaptive" or (options.method == "auto" and not network_helps(data, model)):
+    if model is None or method == "adaptive":
+        return container.ADAPTIVE
+    if options.method == "auto" and len(data) > SHORT_SIZE and not network_helps(data, model):
         return container.ADAPTIVE
     types = {"model": container.MODEL, "lm": container.MODEL, "rank": container.RANK}
     return types.get(method, container.ENSEMBLE)
+
+
+def wants_adaptive(data: bytes, smallest: int, options: Options) -> bool:
+    """Whether short data is worth a try without the network too: where with it, it takes more than half of its size."""
+    return options.method == "auto" and len(data) <= SHORT_SIZE and 2 * smallest > len(data)
 
 
 def _half(progress: Progress, before: int) -> Progress:
@@ -102,7 +119,7 @@ def _unheard(done: float) -> None:
     """Nobody asked."""
 
 
-def _verify(type_: int, payload: bytes, data: bytes, model: Predictor | None, progress: Progress) -> None:
+def verify(type_: int, payload: bytes, data: bytes, model: Predictor | None, progress: Progress | None = None) -> None:
     """Decode a block again; raise LMZError unless it gives data."""
     cause: LMZError | None = None
     try:
@@ -110,10 +127,15 @@ def _verify(type_: int, payload: bytes, data: bytes, model: Predictor | None, pr
             return
     except LMZError as error:
         cause = error
-    raise LMZError(
-        f"a block of {len(data):,} bytes did not decode to itself again; nothing of it was written. "
+    raise failed_verification(len(data)) from cause
+
+
+def failed_verification(size: int) -> LMZError:
+    """Return the error for a block of `size` bytes that does not decode to itself again."""
+    return LMZError(
+        f"a block of {size:,} bytes did not decode to itself again; nothing of it was written. "
         "Please report this, with the file if you can, and the output of `lmzip models info`"
-    ) from cause
+    )
 
 
 def decode_payload(

@@ -127,6 +127,8 @@ class LMZCompressor:
             out = self._blocks(mode)
             if mode == FLUSH_FRAME:
                 out += self._end()
+            elif mode == FLUSH_BLOCK and self._state.frame is not None:
+                out += self._state.frame.flush()
         except BaseException:
             del self._pending[before:]
             self._state = state

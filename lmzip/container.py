@@ -11,11 +11,14 @@ import dataclasses
 
 import xxhash
 
+from lmzip import shipped
 from lmzip.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
+from lmzip.models.ensemble.parts import ALL, LEAN, Parts
 
-MAGIC = b"\xb1LMZ"
-END_MAGIC = b"ZML\xb1"
-VERSION = 1
+MAGIC = b"\xb1LM"
+END_MAGIC = b"\x01ML\xb1"
+RECORDS, SHORT = 1, 2  # layouts: a frame of records, a frame of one block
+OTHER_MAGIC = b"LMZ\x01"  # of another project's files
 
 # Record types. Those below 0x40 must be understood; unknown ones above are skipped.
 STORED, ZSTD, LZMA, MODEL, ENSEMBLE, ADAPTIVE, RANK = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
@@ -32,6 +35,10 @@ MODEL_TYPES = (MODEL, ENSEMBLE, RANK, SAMPLES)  # these need a model
 DECISION_TYPES = (ENSEMBLE, ADAPTIVE)  # these code a symbol as binary decisions
 MEDIA_TYPES = (IMAGE, AUDIO, SAMPLES)
 REST_TYPES = (STORED, ZSTD, LZMA, ADAPTIVE)  # of what stands beside pixels or samples
+
+# How a block says which contexts and sets of weights it uses: a number of these, or _MASKS and the masks themselves.
+_NAMED_PARTS = (LEAN, ALL)
+_MASKS = 2
 
 MAX_BLOCK_SIZE = 1 << 26
 MAX_DEFINITION_SIZE = 1 << 12
@@ -188,20 +195,34 @@ def create_header(header: Header) -> bytes:
     """Return the frame header."""
     size = 0 if header.content_size is None else header.content_size + 1
     fields = bytes([header.level]) + create_varint(header.block_size) + create_varint(size)
-    head = MAGIC + bytes([VERSION, 0, 0, len(fields)]) + fields
+    head = MAGIC + bytes([RECORDS, 0, 0, len(fields)]) + fields
     return head + check32(head).to_bytes(4, "little")
 
 
+def parse_layout(buffer: bytes, offset: int = 0) -> int:
+    """Read what a frame begins with: return its layout, RECORDS or SHORT."""
+    what = "frame header"
+    magic = bytes(buffer[offset : offset + len(MAGIC) + 1])
+    if magic == OTHER_MAGIC:
+        raise CorruptError(
+            f"{what}: a file of another program that is called lmzip too, a compressor of the weights of models; "
+            "this lmzip cannot read it"
+        )
+    if magic[: len(MAGIC)] != MAGIC[: len(magic)]:
+        raise CorruptError(f"{what}: not an lmzip file (it begins with {magic.hex(' ')})")
+    layout = take(buffer, offset + len(MAGIC), 1, what)[0]
+    if layout not in (RECORDS, SHORT):
+        raise UnsupportedError(f"{what}: layout {layout}, which this lmzip does not know; install a newer one")
+    return layout
+
+
 def parse_header(buffer: bytes, offset: int = 0) -> tuple[Header, int]:
-    """Read the frame header."""
+    """Read the header of a frame of records."""
     what = "frame header"
     start = offset
-    magic = bytes(buffer[offset : offset + len(MAGIC)])
-    if magic != MAGIC[: len(magic)]:
-        raise CorruptError(f"{what}: not an lmzip file (it begins with {magic.hex(' ')})")
-    version, required, _, length = take(buffer, offset + len(MAGIC), 4, what)
-    if version != VERSION:
-        raise UnsupportedError(f"{what}: format version {version}, but this lmzip reads {VERSION}; install a newer one")
+    if parse_layout(buffer, offset) != RECORDS:
+        raise CorruptError(f"{what}: a frame of one block where one of records was expected")
+    _, required, _, length = take(buffer, offset + len(MAGIC), 4, what)
     end = offset + len(MAGIC) + 4 + length
     check = _number(take(buffer, end, 4, what))
     if check != check32(buffer[start:end]):
@@ -262,6 +283,8 @@ def parse_payload(buffer: bytes, offset: int, header: RecordHeader) -> tuple[byt
 
 def create_model_definition(model: ModelDefinition) -> bytes:
     """Return the payload of a MODEL_DEFINITION record."""
+    if number := shipped.number_of(model.id, model.sha256, model.profile):
+        return create_varint(0) + create_varint(number)
     strings = [text.encode("utf-8") for text in (model.id, model.profile)]
     return b"".join(create_varint(len(s)) + s for s in strings) + model.sha256
 
@@ -271,6 +294,8 @@ def parse_model_definition(payload: bytes) -> ModelDefinition:
     what, offset, strings = "model definition", 0, []
     for _ in range(2):
         length, offset = parse_varint(payload, offset, MAX_DEFINITION_SIZE, what)
+        if not length and not strings:
+            return shipped_model(parse_varint(payload, offset, MAX_MASK, what)[0])
         strings.append(take(payload, offset, length, what))
         offset += length
     try:
@@ -280,33 +305,54 @@ def parse_model_definition(payload: bytes) -> ModelDefinition:
     return ModelDefinition(model_id, take(payload, offset, 32, what), profile)
 
 
+def shipped_model(number: int) -> ModelDefinition:
+    """Return the model of a number. Raises UnsupportedError where this version ships none of that number."""
+    if number not in shipped.IDS:
+        raise UnsupportedError(f"model definition: model number {number} is one of a newer lmzip; install that")
+    model_id = shipped.IDS[number]
+    return ModelDefinition(model_id, bytes.fromhex(shipped.SHIPPED[model_id].sha256), shipped.PROFILE)
+
+
 def create_lockstep_payload(type_: int, plan: LockstepPlan) -> bytes:
     """Return the payload of a block of LOCKSTEP_TYPES up to its code."""
-    head = create_varint(plan.symbols) + create_varint(plan.windows) + bytes([plan.coder, int(plan.file_start)])
-    if type_ not in DECISION_TYPES:
-        return head
+    masks = Parts(plan.contexts, plan.sets)
+    named = _NAMED_PARTS.index(masks) if masks in _NAMED_PARTS else _MASKS
+    flags = plan.file_start | plan.coder << 1 | (plan.windows != 1) << 3
+    fields = [plan.symbols] + [plan.windows] * (plan.windows != 1)
+    if type_ in DECISION_TYPES:
+        flags |= (plan.record != 0) << 4 | named << 5
+        fields += [plan.record] * (plan.record != 0) + list(masks) * (named == _MASKS)
     if type_ == ADAPTIVE:
-        head += bytes([plan.shape])
-    return head + create_varint(plan.record) + create_varint(plan.contexts) + create_varint(plan.sets)
+        flags |= plan.shape << 7
+    return bytes([flags]) + b"".join(create_varint(field) for field in fields)
 
 
 def parse_lockstep_payload(type_: int, payload: bytes, raw_size: int) -> tuple[LockstepPlan, int]:
     """Read the payload up to its code; every symbol stands for at least one byte of raw_size."""
     what = f"{DATA_TYPES[type_]} payload"
-    symbols, offset = parse_varint(payload, 0, raw_size, f"{what}: symbols")
-    windows, offset = parse_varint(payload, offset, min(symbols, MAX_WINDOWS), f"{what}: windows")
-    coder, flags = take(payload, offset, 2, what)
-    offset += 2
-    if windows == 0 or flags > 1:
-        raise CorruptError(f"{what}: {windows} windows, flags {flags:#04x}")
-    record = shape = contexts = sets = 0
-    if type_ == ADAPTIVE:
-        shape, offset = take(payload, offset, 1, what)[0], offset + 1
-    if type_ in DECISION_TYPES:
+    flags = take(payload, 0, 1, what)[0]
+    known = 0xFF if type_ == ADAPTIVE else 0x7F if type_ in DECISION_TYPES else 0x0F
+    if flags & ~known:
+        raise UnsupportedError(f"{what}: flags {flags:#04x} are of a newer lmzip")
+    symbols, offset = parse_varint(payload, 1, raw_size, f"{what}: symbols")
+    windows, record, masks = 1, 0, Parts(0, 0)
+    if flags & 0x08:
+        windows, offset = parse_varint(payload, offset, min(symbols, MAX_WINDOWS), f"{what}: windows")
+    if symbols == 0 or windows == 0:
+        raise CorruptError(f"{what}: {symbols} symbols in {windows} windows")
+    if flags & 0x10:
         record, offset = parse_varint(payload, offset, MAX_RECORD, f"{what}: record length")
-        contexts, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: contexts")
-        sets, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: sets")
-    return LockstepPlan(symbols, windows, coder, bool(flags), record, contexts, sets, shape), offset
+    if type_ in DECISION_TYPES:
+        named = flags >> 5 & 3
+        if named > _MASKS:
+            raise UnsupportedError(f"{what}: flags {flags:#04x} are of a newer lmzip")
+        if named == _MASKS:
+            contexts, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: contexts")
+            sets, offset = parse_varint(payload, offset, MAX_MASK, f"{what}: sets")
+            masks = Parts(contexts, sets)
+        else:
+            masks = _NAMED_PARTS[named]
+    return LockstepPlan(symbols, windows, flags >> 1 & 3, bool(flags & 1), record, *masks, flags >> 7), offset
 
 
 def create_media_payload(head: MediaHead) -> bytes:

@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from lmzip import container, library
+from lmzip import container, library, short
 from lmzip.codec import decode_payload
 from lmzip.compressor import Buffer, Progress, as_bytes
 from lmzip.container import Header, Index, RecordHeader
 from lmzip.errors import CorruptError, LimitError, TruncatedError
 from lmzip.library import model_for
 from lmzip.models.base import Predictor
+from lmzip.short import ShortFrame
 
 # Folders of kernels that blocks without a model definition need.
 KERNELS = {container.ADAPTIVE: "ensemble", container.IMAGE: "image", container.AUDIO: "audio"}
@@ -71,8 +72,8 @@ class LMZDecompressor:
 
     @property
     def eof(self) -> bool:
-        """Whether the frame has ended."""
-        return self._state.eof
+        """Whether the frame has ended and all of its content was given out."""
+        return self._state.eof and not self._ready
 
     @property
     def needs_input(self) -> bool:
@@ -95,7 +96,7 @@ class LMZDecompressor:
             return self._decompress(view, most)
 
     def _decompress(self, view: memoryview, most: int) -> bytes:
-        if self.eof and not self._ready:
+        if self.eof:
             raise EOFError("the frame has ended; what came after it is in unused_data")
         saved, sha256 = dataclasses.replace(self._state), self._sha256.copy()
         lengths = [(part, len(part)) for part in (self._input, self._ready, self._records)]
@@ -103,7 +104,7 @@ class LMZDecompressor:
             if view:
                 self._input += view
                 self._state.missing = None
-            while not (self.eof or self._state.missing is not None or 0 <= most <= len(self._ready)):
+            while not (self._state.eof or self._state.missing is not None or 0 <= most <= len(self._ready)):
                 try:
                     self._advance(self._state)
                 except TruncatedError as error:
@@ -125,7 +126,7 @@ class LMZDecompressor:
 
     def finish(self) -> None:
         """State that there is no more input: raises TruncatedError unless the frame has ended."""
-        if not self.eof:
+        if not self._state.eof:
             raise TruncatedError(self._state.missing or "the end was stated before all that was given was decoded")
 
     def __reduce__(self) -> Any:
@@ -141,7 +142,9 @@ class LMZDecompressor:
 
     def _advance(self, state: _State) -> None:
         """Read the next part of the frame from the input, all of it or, with TruncatedError, nothing."""
-        if state.header is None:
+        if state.header is None and container.parse_layout(self._peek(container.MAX_HEAD_SIZE)) == container.SHORT:
+            size = self._short(state)
+        elif state.header is None:
             state.header, size = container.parse_header(self._peek(container.MAX_HEAD_SIZE))
             state.header_size = size
             if self._max_output is not None and (state.header.content_size or 0) > self._max_output:
@@ -165,6 +168,20 @@ class LMZDecompressor:
                 raise CorruptError(str(error)) from error
             state.record = None
         state.used += size
+
+    def _short(self, state: _State) -> int:
+        """Read a frame of one block; return its size."""
+        head, size = short.parse_head(self._peek(container.MAX_DEFINITION_SIZE + container.MAX_HEAD_SIZE))
+        if self._max_output is not None and head.raw_size > self._max_output:
+            raise LimitError(f"the frame holds {head.raw_size:,} bytes, more than max_output")
+        size += head.payload_size + head.check_size
+        missing = size - (len(self._input) - state.used)
+        if missing > 0:  # said before a part of it is copied
+            raise TruncatedError(f"frame of one block: the data ends {missing:,} bytes too early")
+        frame, _ = short.parse_frame(self._peek(size))
+        self._ready += decode_short(frame, self._given, self._loading, self._progress)
+        state.done, state.eof = head.raw_size, True
+        return size
 
     def _record(self, state: _State, header: RecordHeader, payload: bytes) -> None:
         size = state.head_size + len(payload)
@@ -196,6 +213,23 @@ class LMZDecompressor:
         if header.content_size not in (None, state.done):
             raise CorruptError(f"frame header: {header.content_size} bytes declared, {state.done} found")
         state.eof = True
+
+
+def decode_short(
+    frame: ShortFrame, given: Predictor | None, loading: dict[str, Any], progress: Progress | None
+) -> bytes:
+    """Decode and check a frame of one block. given, loading: see model_for."""
+    head = frame.head
+    model = None if head.model is None else model_for(head.model, given, **loading)
+    if head.type in KERNELS:
+        library.announce(KERNELS[head.type], loading.get("notify"))
+    tick = None if progress is None else lambda amount: progress(int(amount))
+    try:
+        data = decode_payload(head.type, frame.payload, head.raw_size, model, tick)
+    except (CorruptError, TruncatedError) as error:  # the payload is whole, so more input would not help
+        raise CorruptError(f"frame of one block: it is damaged ({error})") from error
+    frame.check(data)
+    return data
 
 
 def decode_block(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.resources
 import threading
 from collections.abc import Callable
@@ -15,28 +14,12 @@ from lmzip.models.base import Model, Predictor
 from lmzip.models.bundle import FILES
 from lmzip.models.profile import differences, is_portable
 from lmzip.models.threads import after_fork
-from lmzip.options import BASE, DEFAULT_LEVEL, LEVELS, PIXELS, SMALL, SOUND
+from lmzip.options import DEFAULT_LEVEL, LEVELS
+from lmzip.shipped import SHIPPED
 
 DEFAULT_MODEL = LEVELS[DEFAULT_LEVEL].model
 FLOAT = "float:"  # before the folder of a Hugging Face model that transformers is to evaluate
 
-
-@dataclasses.dataclass(frozen=True)
-class Shipped:
-    """A model that ships: its folder in the package and the sha256 it must have."""
-
-    folder: str
-    sha256: str
-
-
-# By the id that files record. A changed model gets a new id, and the old one stays as long as
-# files made with it are to be read.
-SHIPPED = {
-    SMALL: Shipped("small", "3667d98879a7b68cd166effc2b1313a2c300052a49da4ed9d293bb6b55f2698c"),
-    PIXELS: Shipped("pixels", "3bab04b794bcc7b70bad0d14b8740da1daf00c5d413261f72c20799ddf142138"),
-    SOUND: Shipped("sound", "4de8dfcc0abd6744b22b771ed16e990c34a4a9981ab79e8120a1660933ca76f4"),
-    BASE: Shipped("base", "4baeada6ba4adfd9916b957cca7b0672ba14e5066fbfcdd3ebb9317624e6e99f"),
-}
 
 _lock = threading.Lock()
 _loaded: dict[tuple[str, int | None, str | None], Model] = {}

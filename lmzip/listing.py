@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import click
 
-from lmzip import container, paths
+from lmzip import container, paths, short
 from lmzip.coders import CODER_IDS
 from lmzip.container import ModelDefinition
 from lmzip.errors import CorruptError, LMZError
@@ -37,14 +37,17 @@ class ListedBlock:
 
 @dataclasses.dataclass(frozen=True)
 class ListedFrame:
-    """Where a frame stands, what its header and its index say, and its blocks."""
+    """Where a frame stands, what its header and its index say, and its blocks.
+
+    level, sha256: None for a frame of one block, which has neither.
+    """
 
     offset: int
     size: int
     content_size: int
-    level: int
+    level: int | None
     block_size: int
-    sha256: str
+    sha256: str | None
     models: tuple[ModelDefinition, ...]
     blocks: tuple[ListedBlock, ...]
 
@@ -70,7 +73,22 @@ def read_frames(file: IO[bytes]) -> Iterator[ListedFrame]:
             return
 
 
+def _read_short(file: IO[bytes], offset: int, start: int) -> ListedFrame:
+    head, head_size = short.parse_head(_read_at(file, offset, container.MAX_DEFINITION_SIZE + _HEAD))
+    size = head_size + head.payload_size + head.check_size
+    container.take(_read_at(file, offset + size - 1, 1), 0, 1, "frame of one block")
+    models = () if head.model is None else (head.model,)
+    block = ListedBlock(offset, size, start, head.raw_size, container.DATA_TYPES[head.type])
+    if head.type in (*container.LOCKSTEP_TYPES, container.SAMPLES):
+        payload = _read_at(file, offset + head_size, _HEAD)
+        block = _with_plan(block, head.type, payload, None if head.model is None else head.model.id)
+    blocks = (block,) if head.raw_size else ()
+    return ListedFrame(offset, size, head.raw_size, None, head.raw_size, None, models, blocks)
+
+
 def _read_frame(file: IO[bytes], frame_offset: int, frame_start: int) -> ListedFrame:
+    if container.parse_layout(_read_at(file, frame_offset, _HEAD)) == container.SHORT:
+        return _read_short(file, frame_offset, frame_start)
     header, header_size = container.parse_header(_read_at(file, frame_offset, _HEAD))
     offset, start = frame_offset + header_size, frame_start
     models: list[ModelDefinition] = []
@@ -136,7 +154,8 @@ def as_json(name: str, size: int, frames: list[ListedFrame]) -> dict[str, Any]:
 
     file, compressed_size, content_size, ratio (compressed to content size; null for empty content),
     error (null), exit_code (0), and frames: a list of
-        offset, size, content_size, level, block_size, sha256 (of the content), models, blocks.
+        offset, size, content_size, level, block_size, sha256 (of the content), models, blocks; level and sha256 are
+        null in a frame of one block, which has neither.
     models: a list of id, sha256, profile. blocks: a list of
         offset, size (in the file), start, content_size (in the content of all frames),
         method (`stored`, `zstd`, `lzma`, `model`, `ensemble`, `adaptive`, `rank`, `image`, `audio`, `samples`), and,
@@ -162,7 +181,7 @@ def as_row(name: str, size: int, frames: list[ListedFrame]) -> list[object]:
     models = dict.fromkeys(b.model or "?" for frame in frames for b in frame.blocks if b.method in needing)
     tied = {model.id for frame in frames for model in frame.models if not is_portable(model.profile)}
     shown = [f"{model} (not portable)" if model in tied else model for model in models]
-    levels = dict.fromkeys(str(frame.level) for frame in frames)
+    levels = dict.fromkeys("-" if frame.level is None else str(frame.level) for frame in frames)
     return [
         len(frames), sum(len(frame.blocks) for frame in frames), size_text(size), size_text(content),
         ratio_text(size, content), ",".join(shown) or "-", ",".join(levels), name,

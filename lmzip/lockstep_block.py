@@ -21,7 +21,7 @@ from lmzip.models.base import Model, Predictor
 from lmzip.models.ensemble.numbers import HISTORY_LIMIT
 from lmzip.models.ensemble.parts import Parts
 from lmzip.models.ensemble.records import find_record
-from lmzip.models.ensemble.shapes import SHAPES, TEXT, best_shape
+from lmzip.models.ensemble.shapes import best_shape
 from lmzip.models.ensemble.tree import Tree, make_tree
 from lmzip.models.exact.arithmetic import FREQUENCY_BITS
 from lmzip.models.integer_logs import UNIT, log2_integer
@@ -61,12 +61,8 @@ def encode_in_lockstep(
     """
     model = None if type_ == container.ADAPTIVE else model
     symbols = np.frombuffer(data, np.uint8).astype(np.int32) if model is None else model.encode(data)
-    record = find_record(data) if type_ in container.DECISION_TYPES else 0
-    windows = _windows_for(symbols, data, model, options)
-    parts = options.plan.parts if type_ in container.DECISION_TYPES else Parts(0, 0)
-    shape = best_shape(data) if type_ == container.ADAPTIVE else TEXT
-    plan = LockstepPlan(len(symbols), windows, CODER_IDS[options.coder], file_start, record, *parts, shape)
-    encoder = CODERS[plan.coder][0]()
+    plan = plan_for(type_, data, symbols, model, file_start, options)
+    windows, encoder = plan.windows, CODERS[plan.coder][0]()
     stride = lockstep.stride_of(windows, 1 if model is None else model.alphabet)
 
     def watch(done: int, size: int) -> None:
@@ -85,11 +81,23 @@ def encode_in_lockstep(
             lockstep.encode_symbols(session, symbols, windows, encoder, watch, stride)
         else:
             network = None if model is None else model.begin(windows, file_start, stride, beside=1)
-            ensemble = _ensemble(plan, len(data), model)
+            ensemble = ensemble_for(plan, len(data), model)
             lockstep.encode_decisions(ensemble, network, symbols, windows, encoder, watch, stride)
+            ensemble.release()
     except lockstep.TooLong:
         return None
     return container.create_lockstep_payload(type_, plan) + encoder.finish()
+
+
+def plan_for(
+    type_: int, data: bytes, symbols: lockstep.Symbols, model: Model | None, file_start: bool, options: Options
+) -> LockstepPlan:
+    """Return how the symbols of a block are to stand in its code; model: the one that they are of, None for bytes."""
+    record = find_record(data) if type_ in container.DECISION_TYPES else 0
+    windows = _windows_for(symbols, data, model, options)
+    parts = options.plan.parts if type_ in container.DECISION_TYPES else Parts(0, 0)
+    shape = best_shape(data) if type_ == container.ADAPTIVE else 0
+    return LockstepPlan(len(symbols), windows, CODER_IDS[options.coder], file_start, record, *parts, shape)
 
 
 def decode_in_lockstep(
@@ -108,9 +116,6 @@ def decode_in_lockstep(
     parts = Parts(plan.contexts, plan.sets)
     if type_ in container.DECISION_TYPES and not parts.are_known():
         raise UnsupportedError(f"{what}: contexts {parts.contexts:#x}, sets {parts.sets:#x} are of a newer lmzip")
-
-    if plan.shape >= len(SHAPES):
-        raise UnsupportedError(f"{what}: shape {plan.shape} is of a newer lmzip")
 
     def report(done: int) -> None:
         progress(done * raw_size / plan.symbols)
@@ -134,9 +139,10 @@ def decode_in_lockstep(
                 for part in cohorts if model is not None
             ]  # fmt: skip
             reader = open_bits(plan.coder, payload[start:])
-            ensemble = _ensemble(plan, raw_size, model)
+            ensemble = ensemble_for(plan, raw_size, model)
             symbols = lockstep.decode_decisions(ensemble, sessions, reader, plan.symbols, plan.windows, report)
             finish_bits(reader)
+            ensemble.release()
         if model is None:
             return symbols.astype(np.uint8).tobytes()
         return model.decode(symbols, raw_size)
@@ -167,7 +173,7 @@ def _unpack_ranks(payload: bytes, start: int, plan: LockstepPlan, what: str) -> 
     return unpack_ranks(decode_general(plan.coder, payload[start:], size, what), plan.symbols)
 
 
-def _ensemble(plan: LockstepPlan, size: int, model: Model | None) -> Ensemble:
+def ensemble_for(plan: LockstepPlan, size: int, model: Model | None) -> Ensemble:
     """Return the ensemble of a block of `size` bytes."""
     from lmzip.models.ensemble.ensemble import Ensemble, is_trusted  # numba takes its time
 

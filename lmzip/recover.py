@@ -14,9 +14,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from lmzip import container, library
+from lmzip import container, library, short
 from lmzip.container import Index, ModelDefinition, RecordHeader
-from lmzip.decompressor import decode_block
+from lmzip.decompressor import decode_block, decode_short
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError
 from lmzip.models.base import Predictor
 from lmzip.options import DEFAULT_LEVEL, LEVELS
@@ -25,6 +25,7 @@ _HEAD = 512  # more than a frame header or a record header takes
 _CHUNK = 1 << 20  # bytes that are searched at a time
 _TYPES = {container.MODEL_DEFINITION: "model definition", container.INDEX: "index"}
 _BEGINNINGS = re.compile(b"[%s]|%s" % (re.escape(bytes([*container.DATA_TYPES, *_TYPES])), re.escape(container.MAGIC)))
+_BLOCKS = ("block", "frame")  # what holds content
 _DAMAGED = "is damaged"
 _MOST_TROUBLES = 8  # that are told one by one
 
@@ -33,8 +34,8 @@ _MOST_TROUBLES = 8  # that are told one by one
 class Part:
     """A stretch of a compressed file.
 
-    what: `frame header`, `block`, `model definition`, `record` (of another type), `index`, `footer`; `gap` where no
-    part was found, `end` for what should stand behind the last byte.
+    what: `frame` of one block; of a frame of records `frame header`, `block`, `model definition`, `record` (of another
+    type), `index`, `footer`; `gap` where no part was found, `end` for what should stand behind the last byte.
     trouble: what is wrong, "" where the check values hold. content_size: decoded bytes, 0 where that is not known.
     record: its header, payload_start bytes long, where that could be read.
     """
@@ -62,7 +63,7 @@ def find_parts(file: IO[bytes]) -> list[Part]:
             part = _cut(file, part, end)
         parts.append(part)
         offset += part.size
-    if [part.what for part in parts if part.what != "gap"][-1:] != ["footer"]:
+    if [part.what for part in parts if part.what != "gap"][-1:] not in (["footer"], ["frame"]):
         parts.append(Part("end", end, 0, "is missing"))
     return parts
 
@@ -70,6 +71,8 @@ def find_parts(file: IO[bytes]) -> list[Part]:
 def _read_part(file: IO[bytes], offset: int) -> Part | None:
     """Read the part at an offset; None unless one begins there."""
     head = _read_at(file, offset, _HEAD)
+    with contextlib.suppress(LMZError):
+        return _frame_of_one_block(file, offset)
     with contextlib.suppress(LMZError):
         return Part("frame header", offset, container.parse_header(head)[1])
     with contextlib.suppress(LMZError):
@@ -84,6 +87,14 @@ def _read_part(file: IO[bytes], offset: int) -> Part | None:
         trouble = "is cut off"
     what = "block" if record.is_data else _TYPES.get(record.type, "record")
     return Part(what, offset, start + len(payload), trouble, record.raw_size, record, start)
+
+
+def _frame_of_one_block(file: IO[bytes], offset: int) -> Part:
+    """Return the frame of one block at an offset; LMZError where none begins there. Only decoding it shows damage."""
+    head, start = short.parse_head(_read_at(file, offset, container.MAX_DEFINITION_SIZE + _HEAD))
+    size = start + head.payload_size + head.check_size
+    found = len(_read_at(file, offset, size))
+    return Part("frame", offset, found, "" if found == size else "is cut off", head.raw_size)
 
 
 def _check_footer(file: IO[bytes], footer: Part, before: Part | None) -> Part:
@@ -145,7 +156,10 @@ def _begins(chunk: bytes, at: int) -> bool:
     """Whether a frame or a record begins at a place."""
     with contextlib.suppress(LMZError):
         if chunk.startswith(container.MAGIC, at):
-            container.parse_header(chunk[at : at + _HEAD])
+            if container.parse_layout(chunk, at) == container.SHORT:
+                short.parse_head(chunk, at)
+            else:
+                container.parse_header(chunk[at : at + _HEAD])
         else:
             container.parse_record_header(chunk, at, container.MAX_BLOCK_SIZE)
         return True
@@ -178,12 +192,16 @@ def decode_parts(
                 level = container.parse_header(_read_at(file, part.offset, part.size))[0].level
         elif part.what == "model definition" and not part.trouble:
             definition = container.parse_model_definition(_payload(file, part))
-        elif part.what == "block" and not part.trouble:
+        elif part.what in _BLOCKS and not part.trouble:
             done += part.content_size
             if max_output is not None and done > max_output:
                 raise LimitError(f"the output would be longer than max_output, {max_output:,} bytes")
             try:
-                content = _decode(file, part, definition, model, level, loading)
+                if part.what == "frame":
+                    frame, _ = short.parse_frame(_read_at(file, part.offset, part.size))
+                    content = decode_short(frame, model, loading, None)
+                else:
+                    content = _decode(file, part, definition, model, level, loading)
             except ModelError:
                 raise
             except LMZError as error:
@@ -217,7 +235,7 @@ def _decode(
 
 def describe(parts: Sequence[Part]) -> str:
     """Say which blocks are whole, and where the trouble is."""
-    blocks = [part for part in parts if part.what == "block"]
+    blocks = [part for part in parts if part.what in _BLOCKS]
     whole = [i for i, part in enumerate(blocks, 1) if not part.trouble]
     all_found = not any(part.what in ("gap", "end") for part in parts)
     count = f"{len(blocks)}" if all_found else f"{len(blocks)} that were found"
@@ -226,11 +244,11 @@ def describe(parts: Sequence[Part]) -> str:
     ]
     number, troubles = 0, []
     for part in parts:
-        number += part.what == "block"
+        number += part.what in _BLOCKS
         if part.what == "gap" and part.trouble:
             troubles.append(f"bytes {part.offset:,} to {part.offset + part.size - 1:,} hold nothing that can be read")
         elif part.trouble:
-            name = f"block {number}" if part.what == "block" else f"the {part.what}"
+            name = f"block {number}" if part.what in _BLOCKS else f"the {part.what}"
             troubles.append(f"{name} at byte {part.offset:,} {part.trouble}")
     texts += troubles[:_MOST_TROUBLES]
     if len(troubles) > _MOST_TROUBLES:

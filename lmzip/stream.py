@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from lmzip import container
+from lmzip import container, short
 from lmzip.compressor import FLUSH_FRAME, Buffer, LMZCompressor, Progress, as_bytes
 from lmzip.container import ModelDefinition
 from lmzip.decompressor import LMZDecompressor
@@ -55,19 +55,25 @@ def decompress(
 class FrameInfo:
     """What the beginning of a frame says.
 
-    content_size: None where it was unknown. model: None where no block before the first that is
-    coded without a model needs one, or the data ends before that can be seen.
+    level: None for a frame of one block, which does not say it. content_size: None where it was unknown. model: None
+    where no block before the first that is coded without a model needs one, or the data ends before that can be seen.
     """
 
-    level: int
+    level: int | None
     block_size: int
     content_size: int | None
     model: ModelDefinition | None
 
 
 def get_frame_info(data: Buffer) -> FrameInfo:
-    """Read the beginning of a frame; 4 KiB of it are enough."""
+    """Read the beginning of a frame; 5 KiB of it are enough.
+
+    What a frame of at most 64 KiB says here is compared with no check value before its content is.
+    """
     buffer = bytes(as_bytes(data))
+    if container.parse_layout(buffer) == container.SHORT:
+        head, _ = short.parse_head(buffer)
+        return FrameInfo(None, head.raw_size, head.raw_size, head.model)
     header, offset = container.parse_header(buffer)
     model = None
     try:
@@ -82,4 +88,7 @@ def get_frame_info(data: Buffer) -> FrameInfo:
 
 def get_frame_size(data: Buffer) -> int:
     """Return the size in bytes of the frame that data begins with, all of which must be there; nothing is decoded."""
-    return container.find_frame_end(bytes(as_bytes(data)))
+    buffer = bytes(as_bytes(data))
+    if container.parse_layout(buffer) == container.SHORT:
+        return short.parse_frame(buffer)[1]
+    return container.find_frame_end(buffer)

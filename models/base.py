@@ -48,11 +48,11 @@ class Predictor(Protocol):
     alphabet: int
     most_windows: int
 
-    def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> Session:
+    def begin(self, windows: int, file_start: int, steps: int = 1, beside: int = 0) -> Session:
         """Start a block; prefill will be asked for up to `steps` symbols at a time.
 
-        file_start: the first window begins where the file begins. beside: threads that the caller keeps
-        busy while the session works.
+        file_start: how many of the first windows begin where a file begins; True is one. beside: threads
+        that the caller keeps busy while the session works.
         """
 
 

@@ -72,7 +72,7 @@ class FloatModel(Tokenized):
         self.network, self.ids, self.start = network, np.array(ids, np.int64), start
         self.context, self.threads, self.device = context, threads, device
 
-    def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> FloatSession:
+    def begin(self, windows: int, file_start: int, steps: int = 1, beside: int = 0) -> FloatSession:
         """See Model.begin."""
         return FloatSession(self, windows)
 

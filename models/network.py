@@ -36,7 +36,7 @@ class NetworkModel:
         self.threads = threads or processors()
         self._pool = Pool(self.threads, "lmzip")
 
-    def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> NetworkSession:
+    def begin(self, windows: int, file_start: int, steps: int = 1, beside: int = 0) -> NetworkSession:
         """See Model.begin. MemoryError: there is too little for keys and values of so many windows."""
         size = windows * self.engine.config.window_bytes(steps)
         require_memory(
@@ -55,7 +55,7 @@ class NetworkModel:
 class NetworkSession:
     """See `lmzip.models.base.Session`."""
 
-    def __init__(self, model: NetworkModel, windows: int, file_start: bool, steps: int, threads: int) -> None:
+    def __init__(self, model: NetworkModel, windows: int, file_start: int, steps: int, threads: int) -> None:
         config = model.engine.config
         self._model = model
         # Parts of the windows, one for each thread: (first, last + 1, state). Four windows take hardly longer than one.
@@ -63,8 +63,7 @@ class NetworkSession:
         each = threads // (len(bounds) - 1)
         self._parts = [(a, b, model.engine.start(b - a, steps, each)) for a, b in itertools.pairwise(bounds)]
         self._last = np.full(windows, config.cut_start, np.int32)
-        if file_start:
-            self._last[0] = config.file_start
+        self._last[: int(file_start)] = config.file_start
 
     def predict(self) -> NDArray[np.uint32]:
         """See Session.predict."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from media import netpbm, planes, sound, wave_file
 
-from lmzip import container
+from lmzip import container, short
 from lmzip.coders import CODER_IDS
 from lmzip.listing import read_frames
 from lmzip.models.audio import SoundPlan
@@ -36,19 +36,27 @@ def blocks_of(packed: bytes) -> list[dict[str, Any]]:
     coders = {number: name for name, number in CODER_IDS.items()}
     for frame in read_frames(io.BytesIO(packed)):
         for block in frame.blocks:
-            record, start = container.parse_record_header(packed, block.offset, frame.block_size)
-            payload, _ = container.parse_payload(packed, start, record)
+            type_, payload = _type_and_payload(packed, block.offset, frame.block_size)
             described: dict[str, Any] = {"type": block.method}
-            if record.type in container.MEDIA_TYPES:
-                coder, plan, _ = container.parse_media_plan(record.type, payload)
-                described |= {"coder": coders[coder], **dict(zip(PLANS[record.type], plan, strict=True))}
-            elif record.type in container.LOCKSTEP_TYPES:
-                plan, _ = container.parse_lockstep_payload(record.type, payload, record.raw_size)
+            if type_ in container.MEDIA_TYPES:
+                coder, plan, _ = container.parse_media_plan(type_, payload)
+                described |= {"coder": coders[coder], **dict(zip(PLANS[type_], plan, strict=True))}
+            elif type_ in container.LOCKSTEP_TYPES:
+                plan, _ = container.parse_lockstep_payload(type_, payload, block.content_size)
                 described |= {key: value for key, value in vars(plan).items() if key != "file_start"}
-                packers = container.DATA_TYPES if record.type == container.RANK else coders
+                packers = container.DATA_TYPES if type_ == container.RANK else coders
                 described["coder"] = packers[plan.coder]
             blocks.append(described)
     return blocks
+
+
+def _type_and_payload(packed: bytes, offset: int, block_size: int) -> tuple[int, bytes]:
+    """Return the type and the payload of the block at an offset: a record, or a frame of that block alone."""
+    if packed.startswith(container.MAGIC, offset):
+        frame, _ = short.parse_frame(packed, offset)
+        return frame.head.type, frame.payload
+    record, start = container.parse_record_header(packed, offset, block_size)
+    return record.type, container.parse_payload(packed, start, record)[0]
 
 
 def cases() -> dict[str, Case]:

@@ -60,7 +60,7 @@ class MockModel:
             raise ValueError(f"{len(symbols)} symbols where {size} were declared")
         return symbols.astype(np.uint8).tobytes()
 
-    def begin(self, windows: int, file_start: bool, steps: int = 1, beside: int = 0) -> MockSession:
+    def begin(self, windows: int, file_start: int, steps: int = 1, beside: int = 0) -> MockSession:
         return MockSession(self.table, windows)
 
 

@@ -343,7 +343,7 @@ def _flipped(data: bytes) -> bytes:
         (lambda data: b"", 1, "too early"),
         (_flipped, 1, "damaged"),
         (lambda data: TEXT, 1, "not an lmzip file"),
-        (lambda data: data[:4] + b"\x02" + data[5:], 1, "format version 2"),
+        (lambda data: data[:3] + b"\x09" + data[4:], 1, "layout 9"),
         (lambda data: data + b"junk", 1, "after the frame that ends at byte"),
         (lambda data: data + data[:3], 1, "after the frame that ends at byte"),
         (lambda data: lmzip.compress(SHORT, model=MODEL), 4, "needs the model mock-bigram"),

@@ -6,6 +6,7 @@ import json
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import MODEL, NOISE, SHORT, TEXT, Call, names
@@ -202,16 +203,22 @@ def test_long_names_are_shortened() -> None:
 # The list
 
 
+def of_records(data: bytes, level: int, **options: Any) -> bytes:
+    """Return a frame of records, which one of more than one block would be."""
+    compressor = lmzip.LMZCompressor(level, **options)
+    return compressor.compress(data, lmzip.FLUSH_BLOCK) + compressor.flush()
+
+
 def test_list(call: Call, tmp_path: Path) -> None:
-    frames = [lmzip.compress(SHORT, model=MODEL, coder="rans")]
-    frames += [lmzip.compress(data, 3, method="general") for data in (NOISE, b"")]
+    frames = [of_records(SHORT, 6, model=MODEL, coder="rans"), of_records(NOISE, 3, method="general")]
+    frames += [lmzip.compress(b""), lmzip.compress(SHORT, 3, method="general")]
     (tmp_path / "f.lmzip").write_bytes(b"".join(frames))
     outcome = call("list", "--json", "f.lmzip")
     found = json.loads(outcome.out)
     assert outcome.code == 0 and found["error"] is None and found["exit_code"] == 0
-    assert (found["file"], found["compressed_size"], found["content_size"]) == ("f.lmzip", sum(map(len, frames)), 5400)
-    assert found["ratio"] == found["compressed_size"] / 5400
-    first, second, third = found["frames"]
+    assert (found["file"], found["compressed_size"], found["content_size"]) == ("f.lmzip", sum(map(len, frames)), 5800)
+    assert found["ratio"] == found["compressed_size"] / 5800
+    first, second, third, fourth = found["frames"]
     assert (first["offset"], first["size"], first["level"]) == (0, len(frames[0]), 6)
     assert first["models"] == [{"id": "mock-bigram", "sha256": MODEL.sha256.hex(), "profile": "mock"}]
     (block,) = first["blocks"]
@@ -225,13 +232,17 @@ def test_list(call: Call, tmp_path: Path) -> None:
     assert (block["method"], block["model"], block["start"], block["content_size"]) == ("stored", None, 400, 5000)
     data = (tmp_path / "f.lmzip").read_bytes()[block["offset"] : block["offset"] + block["size"]]
     assert data.endswith(NOISE)
+    offset = block["offset"]
     assert (second["level"], third["content_size"], third["blocks"]) == (3, 0, [])
+    (block,) = fourth["blocks"]
+    assert (fourth["level"], fourth["sha256"], fourth["size"]) == (None, None, len(frames[3]))
+    assert (block["start"], block["content_size"], block["size"]) == (5400, 400, len(frames[3]))
 
     head, row = call("-l", "f.lmzip").out.decode().splitlines()
     assert head.split() == ["frames", "blocks", "compressed", "content", "ratio", "model", "level", "file"]
-    assert row.split()[:2] == ["3", "2"] and row.split()[-3:] == ["mock-bigram", "6,3", "f.lmzip"]
+    assert row.split()[:2] == ["4", "3"] and row.split()[-3:] == ["mock-bigram", "6,3,-", "f.lmzip"]
     verbose = call("list", "-v", "f.lmzip").out.decode()
-    assert "ensemble (mock-bigram, rans)" in verbose and f"{block['offset']:,}" in verbose and "stored" in verbose
+    assert "ensemble (mock-bigram, rans)" in verbose and f"{offset:,}" in verbose and "stored" in verbose
 
 
 def test_list_of_bad_files(call: Call, packed: Path, tmp_path: Path) -> None:
@@ -247,7 +258,7 @@ def test_list_of_bad_files(call: Call, packed: Path, tmp_path: Path) -> None:
 
 
 def test_list_compares_the_index(call: Call, packed: Path) -> None:
-    one, two = lmzip.compress(TEXT, method="general"), lmzip.compress(NOISE, method="general")
+    one, two = of_records(TEXT, 6, method="general"), of_records(NOISE, 6, method="general")
     # The block of one and the index of the other; every check value by itself is right.
     start = one.index(b"\x20", len(one) - 64)
     packed.write_bytes(one[:start] + two[two.index(b"\x20", len(two) - 64) :])

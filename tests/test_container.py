@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmzip import container
+from lmzip import container, shipped
 from lmzip.container import Header, Index, LockstepPlan, ModelDefinition
 from lmzip.errors import CorruptError, LimitError, LMZError, TruncatedError, UnsupportedError
+from lmzip.models.ensemble.parts import ALL
 
 HEADER = Header(6, 1 << 22, 5)
 
@@ -44,7 +45,7 @@ def test_varint_limit() -> None:
 
 def test_header_literal() -> None:
     data = container.create_header(HEADER)
-    assert data[:-4] == bytes.fromhex("b14c4d5a 01 00 00 06 06 80808002 06")
+    assert data[:-4] == bytes.fromhex("b14c4d 01 00 00 06 06 80808002 06")
     assert container.parse_header(b"??" + data, 2) == (HEADER, 2 + len(data))
 
 
@@ -59,8 +60,12 @@ def test_header_errors() -> None:
     data = container.create_header(HEADER)
     with pytest.raises(CorruptError, match="not an lmzip file"):
         container.parse_header(b"\x1f\x8b\x08\x00")
-    with pytest.raises(UnsupportedError, match="format version 2"):
-        container.parse_header(data[:4] + b"\x02" + data[5:])
+    with pytest.raises(CorruptError, match="another program that is called lmzip too"):
+        container.parse_header(b"LMZ\x01" + data[4:])
+    with pytest.raises(UnsupportedError, match="layout 3"):
+        container.parse_header(data[:3] + b"\x03" + data[4:])
+    with pytest.raises(CorruptError, match="one block"):
+        container.parse_header(data[:3] + b"\x02" + data[4:])
     with pytest.raises(CorruptError, match="damaged"):
         container.parse_header(data[:-5] + b"\x07" + data[-4:])
     for end in range(len(data)):
@@ -75,18 +80,18 @@ def with_check(head: bytes) -> bytes:
 def test_unknown_required_feature_is_refused_and_optional_is_not() -> None:
     data = container.create_header(HEADER)[:-4]
     with pytest.raises(UnsupportedError, match="features 0x80"):
-        container.parse_header(with_check(data[:5] + b"\x80" + data[6:]))
-    assert container.parse_header(with_check(data[:6] + b"\x80" + data[7:]))[0] == HEADER
+        container.parse_header(with_check(data[:4] + b"\x80" + data[5:]))
+    assert container.parse_header(with_check(data[:5] + b"\x80" + data[6:]))[0] == HEADER
 
 
 def test_later_header_fields_are_ignored() -> None:
     data = container.create_header(HEADER)[:-4]
-    longer = with_check(data[:7] + bytes([data[7] + 3]) + data[8:] + b"new")
+    longer = with_check(data[:6] + bytes([data[6] + 3]) + data[7:] + b"new")
     assert container.parse_header(longer) == (HEADER, len(longer))
 
 
 def test_absurd_block_size_is_refused() -> None:
-    head = container.MAGIC + bytes([1, 0, 0, 7, 6]) + container.create_varint(1 << 34) + b"\0"
+    head = container.MAGIC + bytes([container.RECORDS, 0, 0, 7, 6]) + container.create_varint(1 << 34) + b"\0"
     with pytest.raises(LimitError, match="block size"):
         container.parse_header(with_check(head))
 
@@ -123,6 +128,35 @@ def test_model_definition_round_trip() -> None:
         container.parse_model_definition(b"\x01\xff\x00" + bytes(32))
 
 
+def test_models_that_ship_have_numbers() -> None:
+    for number, model_id in shipped.IDS.items():
+        model = ModelDefinition(model_id, bytes.fromhex(shipped.SHIPPED[model_id].sha256), "exact-1")
+        payload = container.create_model_definition(model)
+        assert payload == bytes([0, number]) and container.parse_model_definition(payload) == model
+        other = dataclasses.replace(model, sha256=bytes(32))
+        assert container.parse_model_definition(container.create_model_definition(other)) == other
+    with pytest.raises(UnsupportedError, match="number 99"):
+        container.parse_model_definition(b"\x00\x63")
+
+
+def test_lockstep_payload_literals() -> None:
+    plan = LockstepPlan(27, 1, 0, True, 0, *ALL)
+    assert container.create_lockstep_payload(container.ENSEMBLE, plan) == bytes.fromhex("21 1b")
+    plan = LockstepPlan(300, 16, 1, False, 24, 0x300, 5, 1)
+    assert container.create_lockstep_payload(container.ADAPTIVE, plan) == bytes.fromhex("da ac02 10 18 8006 05")
+
+
+def test_flags_of_a_later_version_are_refused() -> None:
+    for type_, flags in (
+        (container.MODEL, 0x10),
+        (container.RANK, 0x20),
+        (container.ENSEMBLE, 0x80),
+        (container.ADAPTIVE, 0x60),
+    ):
+        with pytest.raises(UnsupportedError, match=f"flags {flags:#04x}"):
+            container.parse_lockstep_payload(type_, bytes([flags, 1]), 1)
+
+
 def test_lockstep_payload() -> None:
     plan = LockstepPlan(300, 7, 1, True, 24, 0x300, 5, 1)
     for type_ in (container.ENSEMBLE, container.ADAPTIVE):
@@ -141,7 +175,8 @@ def test_lockstep_payload() -> None:
         (LockstepPlan(300, 7, 1, True), 299, LimitError, "symbols"),
         (LockstepPlan(6, 7, 0, False), 100, LimitError, "windows"),
         (LockstepPlan(5000, 1025, 0, False), 5000, LimitError, "windows: more than 1,024"),
-        (LockstepPlan(6, 0, 0, False), 100, CorruptError, "0 windows"),
+        (LockstepPlan(6, 0, 0, False), 100, CorruptError, "6 symbols in 0 windows"),
+        (LockstepPlan(0, 1, 0, False), 100, CorruptError, "0 symbols"),
         (LockstepPlan(6, 1, 0, False, 70000), 100, LimitError, "record length"),
         (LockstepPlan(6, 1, 0, False, 0, 1 << 32, 1), 100, LimitError, "contexts"),
         (LockstepPlan(6, 1, 0, False, 0, 1, 1 << 32), 100, LimitError, "sets"),

@@ -19,7 +19,7 @@ from media import png, wav
 from mocks import bigram, markov_text, uniform
 
 import lmzip
-from lmzip import container, library
+from lmzip import container, library, shipped
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError, TruncatedError
 from lmzip.listing import read_frames
 from lmzip.options import LEVELS, Level
@@ -129,7 +129,7 @@ def test_the_named_model_is_loaded_as_asked(monkeypatch: pytest.MonkeyPatch, tmp
         asked.append((source, how))
         return MODEL
 
-    monkeypatch.setitem(library.SHIPPED, MODEL.id, library.Shipped("nowhere", MODEL.sha256.hex()))
+    monkeypatch.setitem(library.SHIPPED, MODEL.id, shipped.Shipped("nowhere", MODEL.sha256.hex()))
     monkeypatch.setattr(library, "load_model", load)
     how = {"threads": 3, "backend": "torch", "notify": print}
     path = tmp_path / "f.lmzip"
@@ -166,10 +166,17 @@ def test_max_output() -> None:
 
 def test_get_frame_info() -> None:
     info = lmzip.get_frame_info(frame())
-    assert (info.level, info.block_size, info.content_size) == (1, LEVELS[1].block_size, len(TEXT))
+    assert (info.level, info.block_size, info.content_size) == (None, len(TEXT), len(TEXT))
     assert info.model is not None and info.model.id == MODEL.id and info.model.sha256 == MODEL.sha256
     with pytest.raises(CorruptError):
         lmzip.get_frame_info(b"not lmzip")
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_get_frame_info_of_many_blocks() -> None:
+    info = lmzip.get_frame_info(frame())
+    assert (info.level, info.block_size, info.content_size) == (1, 300, len(TEXT))
+    assert info.model is not None and info.model.id == MODEL.id and info.model.sha256 == MODEL.sha256
 
 
 def test_wrong_content_size_is_refused() -> None:
@@ -198,7 +205,7 @@ def test_a_frame_after_a_frame() -> None:
     compressor.set_pledged_input_size(5)
     frames.append(compressor.compress(b"three") + compressor.flush())
     assert [lmzip.decompress(frame) for frame in frames] == [b"one", b"", b"three"]
-    assert [lmzip.get_frame_info(frame).content_size for frame in frames] == [3, None, 5]
+    assert [lmzip.get_frame_info(frame).content_size for frame in frames] == [3, 0, 5]
     assert compressor.done == 8
     with lmzip.open(io.BytesIO(b"".join(frames))) as file:
         assert file.read() == b"onethree"

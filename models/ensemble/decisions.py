@@ -17,7 +17,7 @@ from lmzip.models.ensemble.contexts import (
 )
 from lmzip.models.ensemble.counters import context_inputs, find_lines, learn_counters
 from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, u32
-from lmzip.models.ensemble.maps import STEPS, interpolated, learn_maps, step_of
+from lmzip.models.ensemble.maps import STEPS, interpolated, learn_maps, note_maps, step_of
 from lmzip.models.ensemble.matches import find_matches, learn_matches, match_inputs
 from lmzip.models.ensemble.mixer import (
     AGREEMENT,
@@ -152,6 +152,10 @@ def _learn(windows, cursor, tables, tree, w, node, bit, rate):
         first[k] += change
         second[k] += change
         train(cursor.inputs, tables.weights[cursor.rows[k]], target - squash(tables.squash, output), rate)
+    if len(cursor.log):
+        note_maps(cursor.log, cursor.logged, cursor.steps, i64(0))
+        if len(cursor.sums):
+            note_maps(cursor.log, cursor.logged, cursor.network_steps, i64(len(tables.adaptive_maps)))
     learn_maps(tables.adaptive_maps, cursor.steps, bit)
     if len(cursor.sums):
         learn_maps(tables.network_maps, cursor.network_steps, bit)

@@ -11,9 +11,10 @@ from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader
 from lmzip.models.digest import DecisionDigest
 from lmzip.models.ensemble import state
+from lmzip.models.ensemble.beginning import LOG, begin, beginning_of
 from lmzip.models.ensemble.decisions import code
 from lmzip.models.ensemble.numbers import HISTORY_LIMIT
-from lmzip.models.ensemble.parts import ALL, Parts, numbers
+from lmzip.models.ensemble.parts import ALL, Parts
 from lmzip.models.ensemble.prior import Prior
 from lmzip.models.ensemble.shapes import FLAT, MOST_DECISIONS, TEXT
 from lmzip.models.ensemble.tree import Tree, make_tree
@@ -46,13 +47,20 @@ class Ensemble:
         self._limit = HISTORY_LIMIT * size // windows
         self._tree, self._record = tree, record
         self._longest = int(tree.length.max())
-        contexts, sets = numbers(parts.contexts), numbers(parts.sets)
         self._windows = state.make_windows(windows, _FIRST_CAPACITY)
-        self._cursor = state.make_cursor(len(tree.length) if has_network else 0, len(contexts))
-        self.tables = state.make_tables(size, has_network, contexts, sets)
-        if prior is not None and parts == ALL:
-            prior.apply(self.tables)
+        self._beginning = beginning_of(size, has_network, parts, prior)
+        if self._beginning is None:
+            self.tables, log = begin(size, has_network, parts, prior), 0
+        else:
+            self.tables, log = self._beginning.take(size), LOG
+        self._cursor = state.make_cursor(len(tree.length) if has_network else 0, len(self.tables.contexts), log)
         self._done = 0
+
+    def release(self) -> None:
+        """Give up the tables, so that another small block may have them; the ensemble is of no more use then."""
+        if self._beginning is not None:
+            self._beginning.give_back(self.tables, self._windows, self._cursor)
+            self._beginning = None
 
     def encode(self, symbols: Symbols, frequencies: NDArray[np.uint32] | None) -> tuple[Bits, Probabilities]:
         """Code symbols (steps, windows): return the decisions and their probabilities. Twin: `decode`."""

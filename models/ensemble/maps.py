@@ -36,3 +36,13 @@ def learn_maps(maps, steps, bit):
     for k in range(len(steps) - 1):
         at = steps[k] + nearer
         maps[at] += ((bit * 65535) - maps[at]) >> 6
+
+
+@inline
+def note_maps(log, logged, steps, base):
+    """Note in a log which entries learn_maps moves, each plus `base`; logged[0] counts also what has no room."""
+    nearer = 1 if steps[-1] > LOGIT_MAX else 0
+    for k in range(len(steps) - 1):
+        if logged[0] < len(log):
+            log[logged[0]] = base + steps[k] + nearer
+        logged[0] += 1

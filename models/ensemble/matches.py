@@ -56,6 +56,25 @@ def _common(a, end_a, b, end_b):
     return length
 
 
+@inline
+def _slot_of(history, size, least):
+    """Return where the index has the hash of the `least` bytes that end at `size`."""
+    h = u32(0)
+    for distance in range(1, least + 1):
+        h = combine(h, history[size - distance])
+    return i64(h) & ((1 << INDEX_BITS) - 1)
+
+
+@kernel
+def forget_matches(histories, sizes, index):
+    """Make an index empty again in which find_matches has put what these windows hold."""
+    for w in range(len(sizes)):
+        for size in range(1, sizes[w] + 1):
+            for k in range(MATCHES):
+                if size >= LEAST[k]:
+                    index[k, _slot_of(histories[w], size, LEAST[k])] = -1
+
+
 @kernel
 def find_matches(histories, sizes, matches, index, w):
     """Bring the matches (MATCHES, FIELDS) of window w up to date after a byte.
@@ -77,10 +96,7 @@ def find_matches(histories, sizes, matches, index, w):
                 if misses(match) > MOST_MISSES:
                     match[POSITION] = 0
         if size >= least:
-            h = u32(0)
-            for distance in range(1, least + 1):
-                h = combine(h, history[size - distance])
-            slot = i64(h) & ((1 << INDEX_BITS) - 1)
+            slot = _slot_of(history, size, least)
             place = index[k, slot]
             if place >= 0 and (match[POSITION] == 0 or match[LENGTH] < least):
                 other, position = place >> _POSITION_BITS, place & ((1 << _POSITION_BITS) - 1)

@@ -48,6 +48,8 @@ class Cursor(NamedTuple):
     outputs: NDArray[np.int32]  # (SETS + 1,) of the sets, then of the final mixer
     network_steps: NDArray[np.int64]  # (NETWORK_MAPS + 1,) as steps, in the maps of the network
     steps: NDArray[np.int64]  # (MAPS + 1,) places in the adaptive maps, then the part of the next step
+    log: NDArray[np.int64]  # entries of maps that were learnt, see beginning.py; (0,): nobody wants to know
+    logged: NDArray[np.int64]  # (1,) how many there were
 
 
 class Tables(NamedTuple):
@@ -80,8 +82,8 @@ def make_windows(count: int, capacity: int) -> Windows:
     return Windows(history, size, np.zeros((count, contexts.FACTS), np.int64), match)
 
 
-def make_cursor(alphabet: int, used: int) -> Cursor:
-    """Return a cursor; alphabet: 0 for no network; used: number of contexts in use."""
+def make_cursor(alphabet: int, used: int, log: int = 0) -> Cursor:
+    """Return a cursor; alphabet: 0 for no network; used: number of contexts in use; log: how many entries it has."""
     return Cursor(
         sums=np.zeros(-(-alphabet // PIECE), np.int32),
         peaks=np.zeros(-(-alphabet // PIECE), np.uint32),
@@ -94,6 +96,8 @@ def make_cursor(alphabet: int, used: int) -> Cursor:
         outputs=np.zeros(parts.SETS + 1, np.int32),
         network_steps=np.zeros(NETWORK_MAPS + 1, np.int64),
         steps=np.zeros(MAPS + 1, np.int64),
+        log=np.zeros(log, np.int64),
+        logged=np.zeros(1, np.int64),
     )
 
 

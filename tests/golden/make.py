@@ -12,6 +12,7 @@ import json
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
@@ -41,14 +42,11 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
     rows = b"".join(struct.pack("<IhBd", i, i * i % 997, i % 7, 1 / (i + 1)) for i in range(400))
     packed = lmzip.compress(prose, 4, method="model")
     header = container.create_header(container.Header(6, 1 << 22, 0))
-    unknown = container.create_record(0x7F, b"a later version's business")
-    skippable = lmzip.LMZCompressor(6, content_size=len(noise))
-    with_skippable = skippable._frame(1 << 22)._begin() + unknown
-    skippable._frame(1 << 22)._records.append((len(unknown), 0))
-    with_skippable += skippable.compress(noise) + skippable.flush()
-    flipped = bytearray(packed)
+    records = _of_records(prose, 4, method="model")
+    flipped, flipped_record = bytearray(packed), bytearray(records)
     flipped[len(packed) // 2] ^= 4
-    head = packed[: len(container.create_header(container.Header(4, 1 << 21, len(prose)))) - 4]
+    flipped_record[len(records) // 2] ^= 4
+    head = records[: len(container.create_header(container.Header(4, 1 << 21, None))) - 4]
     return {
         "good-empty": ("empty content", lmzip.compress(b""), b""),
         "good-stored": ("one stored block", lmzip.compress(noise), noise),
@@ -74,22 +72,31 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
             wav(),
         ),
         "good-audio": ("a WAV file", lmzip.compress(wav()), wav()),
-        "good-frames": ("three frames, the second one empty", packed + lmzip.compress(b"") + packed, prose + prose),
-        "good-skippable": ("a record of an unknown type above 0x40 before the block", with_skippable, noise),
-        "bad-truncated": ("the footer is cut off", packed[:-8], "TruncatedError"),
-        "bad-flipped": ("one bit of the code is wrong", bytes(flipped), "CorruptError"),
+        "good-records": ("a frame of records with one block, of unknown size", records, prose),
+        "good-two-blocks": ("a frame of records with two blocks", _of_records(code, 4, prose), code + prose),
+        "good-frames": (
+            "four frames: of one block, empty, of records, of one block",
+            packed + lmzip.compress(b"") + records + packed,
+            prose * 3,
+        ),
+        "good-skippable": ("a record of an unknown type above 0x40 before the block", _with_skippable(noise), noise),
+        "bad-truncated": ("the footer is cut off", records[:-8], "TruncatedError"),
+        "bad-truncated-short": ("the check value of a frame of one block is cut off", packed[:-4], "TruncatedError"),
+        "bad-flipped": ("one bit of the code is wrong", bytes(flipped_record), "CorruptError"),
+        "bad-flipped-short": ("one bit of the code of a frame of one block is wrong", bytes(flipped), "CorruptError"),
         "bad-trailing": ("bytes after the last frame", packed + b"end", "CorruptError"),
         "bad-magic": ("a gzip file", b"\x1f\x8b\x08" + bytes(17), "CorruptError"),
         "bad-block-size": (
             "a block size of 16 GiB",
-            (h := container.MAGIC + bytes([1, 0, 0, 7, 6]) + container.create_varint(1 << 34) + b"\0") + check32(h),
+            (h := container.MAGIC + bytes([container.RECORDS, 0, 0, 7, 6]) + container.create_varint(1 << 34) + b"\0")
+            + check32(h),
             "LimitError",
         ),
-        "bad-model": ("needs a model that exists nowhere", _other_model(packed), "ModelError"),
-        "unsupported-version": ("format version 2", packed[:4] + b"\x02" + packed[5:], "UnsupportedError"),
+        "bad-model": ("needs a model that exists nowhere", _other_model(records), "ModelError"),
+        "unsupported-layout": ("layout 3", packed[:3] + b"\x03" + packed[4:], "UnsupportedError"),
         "unsupported-feature": (
             "a required feature of the future",
-            (h := head[:5] + b"\x01" + head[6:]) + check32(h) + packed[len(head) + 4 :],
+            (h := head[:4] + b"\x01" + head[5:]) + check32(h) + records[len(head) + 4 :],
             "UnsupportedError",
         ),
         "unsupported-record": ("a record of the future", header + b"\x33\x00", "UnsupportedError"),
@@ -97,6 +104,20 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
         name: (case.what, lmzip.compress(case.content, **case.options), case.content)
         for name, case in golden_cases.cases().items()
     }
+
+
+def _of_records(data: bytes, level: int, more: bytes = b"", **options: Any) -> bytes:
+    """Return a frame of records with a block of `data` and, if there is more, another one of that."""
+    compressor = lmzip.LMZCompressor(level, **options)
+    return compressor.compress(data, lmzip.FLUSH_BLOCK) + compressor.compress(more, lmzip.FLUSH_FRAME)
+
+
+def _with_skippable(data: bytes) -> bytes:
+    header = container.create_header(container.Header(6, 1 << 22, len(data)))
+    unknown = container.create_record(0x7F, b"a later version's business")
+    block = container.create_record(container.STORED, data, data)
+    index = container.Index(len(header), ((len(unknown), 0), (len(block), len(data))), hashlib.sha256(data).digest())
+    return header + unknown + block + container.create_end(index)
 
 
 def _in_small_windows(data: bytes, coder: str) -> bytes:
