@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from lmzip.models.exact import backends, kernels, products, torch_rows
-from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL, OUTPUT_ONE
-from lmzip.models.exact.config import NetworkConfig
+from lmzip.models.exact.arithmetic import ACTIVATION_MAX, FREQUENCY_TOTAL, GELU_1, GELU_3, OUTPUT_ONE, WEIGHT_MAX
+from lmzip.models.exact.config import LARGEST, NetworkConfig
 from lmzip.models.exact.cpu_engine import CPUEngine
 from lmzip.models.exact.engine import reference_network
 from lmzip.models.exact.ngrams import rows_of
@@ -30,7 +30,7 @@ from lmzip.models.exact.panels import pack, pack_bytes, padded, product, weight_
 from lmzip.models.exact.products import PRODUCTS, best_product, is_exact
 from lmzip.models.exact.rope import rope_between
 from lmzip.models.exact.rows import exp_integer, left_factor
-from lmzip.models.exact.weights import NIBBLE_MAX, Matrix, Weights
+from lmzip.models.exact.weights import BIAS_LIMIT, GAIN_LIMIT, MIX_LIMIT, NIBBLE_MAX, SCALE_LIMIT, Matrix, Weights
 from lmzip.models.training import network as training
 
 # The right function.
@@ -328,6 +328,34 @@ def test_ngrams_depend_on_two_symbols_before() -> None:
         assert (pairs[0, 6] != other_pairs[0, 6], triples[0, 6] != other_triples[0, 6]) == changed
     torch_rows = rows_of(torch.from_numpy(ids), 1 << 16)
     assert np.array_equal(torch_rows[0], pairs) and np.array_equal(torch_rows[1], triples)
+
+
+def test_no_network_within_the_limits_overflows() -> None:
+    """Bounds of all that the layers compute, by the largest sizes, scales, gains, biases and shares of mixtures."""
+    hidden, inner, layers = (LARGEST[name] for name in ("hidden_size", "intermediate_size", "num_hidden_layers"))
+    assert max(hidden, inner) * WEIGHT_MAX * ACTIVATION_MAX < 1 << 31
+
+    def product(depth: int, largest: float) -> float:
+        return WEIGHT_MAX * SCALE_LIMIT * depth * largest * 1.01 + BIAS_LIMIT  # a hundredth for all rounding
+
+    normal = math.sqrt(hidden) * GAIN_LIMIT + BIAS_LIMIT
+    embedded = 4 * WEIGHT_MAX * SCALE_LIMIT
+    up = product(hidden, normal)
+    gelu = (float(GELU_3) * up * up + float(GELU_1)) * up
+    residual = embedded + layers * (product(inner, up * up) + product(inner, up))
+    mixed = product(hidden, normal * (2 * MIX_LIMIT + 1))  # of a recurrent network, whose norms subtract the mean first
+    recurrent = embedded + layers * (product(inner, mixed * mixed) + product(inner, mixed))
+    state = mixed * (1 << 26)  # a value for each byte of the longest block, none of them faded
+    assert max(gelu, residual * GAIN_LIMIT, recurrent, state) < float(np.finfo(np.float32).max)
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_larger_networks_are_refused(name: str) -> None:
+    assert getattr(dataclasses.replace(SMALL, **{name: LARGEST[name]}), name) == LARGEST[name]
+    with pytest.raises(ValueError, match=f"{name} must be 1 to {LARGEST[name]}"):
+        dataclasses.replace(SMALL, **{name: LARGEST[name] + 1})
+    with pytest.raises(ValueError, match="heads of 262144 values"):
+        dataclasses.replace(SMALL, num_attention_heads=SMALL.num_key_value_heads << 14)
 
 
 def test_configurations() -> None:

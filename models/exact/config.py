@@ -14,6 +14,9 @@ NORMS = ("rms", "layer")
 POSITIONS = ("rope", "learned", "none")
 MIXERS = ("attention", "rwkv4")
 PROJECTIONS = ("qkv", "out", "gate_up", "down")
+# Within these sizes, and the limits of the numbers in `weights.py`, sums of integers fit 32 bits and no float32 of the
+# evaluation overflows: so none is infinite, and none is not a number, whatever the weights.
+LARGEST = {"hidden_size": 1 << 16, "intermediate_size": 1 << 18, "num_hidden_layers": 1 << 10}
 TIME = ("time_key", "time_value", "time_receptance")  # projections of inputs that are mixed with the ones before
 CHANNEL = ("channel_key", "channel_receptance")
 
@@ -56,8 +59,11 @@ class NetworkConfig:
         sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
                  "num_key_value_heads", "head_dim", "sliding_window")  # fmt: skip
         for name in sizes:
-            if not 1 <= getattr(self, name) < 1 << 24:
-                raise ValueError(f"{name} must be 1 to 2**24 - 1, not {getattr(self, name)}")
+            largest = LARGEST.get(name, (1 << 24) - 1)
+            if not 1 <= getattr(self, name) <= largest:
+                raise ValueError(f"{name} must be 1 to {largest}, not {getattr(self, name)}")
+        if self.num_attention_heads * self.head_dim > LARGEST["intermediate_size"]:
+            raise ValueError(f"heads of {LARGEST['intermediate_size']} values at most in all")
         if self.sliding_window > WINDOW_LIMIT:
             raise ValueError(f"sliding_window must be at most {WINDOW_LIMIT}, not {self.sliding_window}")
         if not 2.0**-40 <= self.rms_norm_eps <= 1:
@@ -81,8 +87,6 @@ class NetworkConfig:
             raise ValueError("recurrent networks have the positions none, and no others have")
         if self.is_recurrent and (self.norm != "layer" or self.biases or self.num_attention_heads != 1):
             raise ValueError("recurrent networks have layer norms, one head, and no biases")
-        if self.is_recurrent and self.intermediate_size >= 1 << 20:  # or sums of squares could leave float32's range
-            raise ValueError(f"recurrent networks have an intermediate_size below 2**20, not {self.intermediate_size}")
         if self.norm == "layer" and (self.qk_norm or self.hidden_size >= 1 << 16):
             raise ValueError("layer norms are for networks without qk_norm and with a hidden_size below 2**16")
         if self.context and not 2 <= self.sliding_window <= self.context < 1 << 16:

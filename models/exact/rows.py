@@ -2,7 +2,8 @@
 
 The float operations in these kernels are single IEEE operations on single elements, in the order written;
 sums are integer sums. Fused and reordered arithmetic stays off: of LLVM's fast-math flags only
-those are on that promise it no NaN and no meaning of -0, which lets it vectorise maxima.
+those are on that promise it no NaN and no meaning of -0, which lets it vectorise maxima. There is no NaN,
+as the limits of `config.py` and `weights.py` let nothing overflow.
 Integer sums are cast back to int32 at each step because numba would widen them to 64 bits.
 Kernels let go of the GIL so that threads can share a batch. The same arithmetic in plain torch
 stands in `torch_rows.py`; the self-test compares the two bit by bit.

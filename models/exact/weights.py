@@ -14,7 +14,7 @@ from lmzip.models.exact.arithmetic import WEIGHT_MAX
 from lmzip.models.exact.config import CHANNEL, TIME, NetworkConfig
 
 NIBBLE_MAX = 7  # of the table of n-grams, which is large: its values take half a byte in a file
-# No trained network comes near; within them no float32 of the evaluation can overflow.
+# No trained network comes near; within them, and the sizes of `config.LARGEST`, no float32 of the evaluation overflows.
 SCALE_LIMIT, GAIN_LIMIT, BIAS_LIMIT, MIX_LIMIT = 1.0, 1024.0, 65536.0, 16.0
 
 
