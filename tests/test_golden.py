@@ -91,6 +91,8 @@ MADE: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("backend", ["cpu", "torch", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_encoding_gives_the_golden_bytes(threads: int, backend: str) -> None:
+    if backend != "cpu":
+        pytest.importorskip("torch")  # of an extra
     for name, options in MADE.items():
         model = lmzip.load_model(LEVELS[options["level"]].model, threads=threads, backend=backend)
         data, _ = load(name)
