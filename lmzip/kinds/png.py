@@ -223,7 +223,13 @@ def put_png_together(shape: Shape, samples: NDArray[Any], reader: Reader) -> byt
     lines = filter_(header, samples, reader)
     deflated = deflate(described, np.frombuffer(lines, np.uint8), header.pieces())
     stream = start + deflated + (ending or struct.pack(">I", zlib.adler32(lines)))
-    parts = [SIGNATURE, _create(b"IHDR", header.create()), before, _cut(stream, sizes), _read_chunks(reader)]
+    parts: list[bytes | bytearray] = [
+        SIGNATURE,
+        _create(b"IHDR", header.create()),
+        before,
+        _cut(stream, sizes),
+        _read_chunks(reader),
+    ]
     return b"".join(parts) + reader.remaining()
 
 

@@ -72,10 +72,11 @@ def _find_partners(samples: NDArray[np.int32]) -> NDArray[np.int64]:
     channels = samples.shape[1]
     if channels <= 2:
         return np.arange(channels)[::-1].copy()
-    changes = np.diff(samples[: 1 << 16].astype(np.int64), axis=0)
+    wide = samples[: 1 << 16].astype(np.int64)
+    changes = wide[1:] - wide[:-1]
     spare = max(int(np.abs(changes).max(initial=0)).bit_length() - _CHANGE_BITS, 0)
-    changes = (changes >> spare).astype(np.float64)
-    products = np.abs(changes.T @ changes)  # exact: sums of integers below 2**53, in whatever order
+    cut = (changes >> spare).astype(np.float64)
+    products = np.abs(cut.T @ cut)  # exact: sums of integers below 2**53, in whatever order
     power = np.sqrt(np.maximum(np.diag(products), 1.0))
     alike = products / power / power[:, None]
     np.fill_diagonal(alike, -1)
