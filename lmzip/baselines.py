@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lmzip import __version__, library, stream
+from lmzip import __version__, library, shipped, stream
 from lmzip.models.base import Model
 from lmzip.models.extras import has, version
 from lmzip.models.machine import processors
@@ -176,7 +176,7 @@ def open_model(source: str | Path | None = None, **options: Any) -> tuple[Model,
     model = library.load_model(source, kind="bytes", **options)
     seconds = time.perf_counter() - start
     source = library.DEFAULT_MODEL if source is None else source
-    folder = library.shipped_folder(str(source)) if source in library.SHIPPED else Path(source)
+    folder = library.shipped_folder(str(source)) if source in shipped.SHIPPED else Path(source)
     return model, ModelInfo(model.id, model.sha256.hex(), model.profile, bundle.size(folder), seconds)
 
 

@@ -291,7 +291,8 @@ def create_model_definition(model: ModelDefinition) -> bytes:
 
 def parse_model_definition(payload: bytes) -> ModelDefinition:
     """Read the payload of a MODEL_DEFINITION record."""
-    what, offset, strings = "model definition", 0, []
+    what, offset = "model definition", 0
+    strings: list[bytes] = []
     for _ in range(2):
         length, offset = parse_varint(payload, offset, MAX_DEFINITION_SIZE, what)
         if not length and not strings:

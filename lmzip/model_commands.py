@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 import lmzip
-from lmzip import library
+from lmzip import library, shipped
 from lmzip.coders import IMPLEMENTATION
 from lmzip.errors import ModelError
 from lmzip.models import bundle
@@ -35,7 +35,7 @@ def models_command() -> None:
 
 def folder_of(source: str) -> Path:
     """Return the folder of a model, whole or not."""
-    return library.shipped_folder(source) if source in library.SHIPPED else Path(source)
+    return library.shipped_folder(source) if source in shipped.SHIPPED else Path(source)
 
 
 def describe_folder(source: str) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def _backends() -> list[str]:
 def list_models(as_json: bool) -> int:
     """List the models that ship."""
     found = []
-    for model_id in library.SHIPPED:
+    for model_id in shipped.SHIPPED:
         try:
             found.append({**describe_folder(model_id), "default": model_id == library.DEFAULT_MODEL})
         except ModelError as error:
@@ -150,7 +150,7 @@ def list_models(as_json: bool) -> int:
             [m["id"], m["kind"], size_text(m["size"]), m["sha256"], "default" if m["default"] else ""] for m in found
         ]
         click.echo(table([["id", "kind", "size", "sha256", ""], *rows]))
-    return Exit.FINE if len(found) == len(library.SHIPPED) else Exit.MODEL
+    return Exit.FINE if len(found) == len(shipped.SHIPPED) else Exit.MODEL
 
 
 @models_command.command("info")

@@ -12,7 +12,7 @@ import pytest
 from command import MODEL, NOISE, SHORT, TEXT, Call, names
 
 import lmzip
-from lmzip import jobs, library, terminal
+from lmzip import jobs, shipped, terminal
 from lmzip.cli import commands
 from lmzip.coders import IMPLEMENTATION
 from lmzip.models.extras import has
@@ -58,7 +58,7 @@ def test_real_model(call: Call, tmp_path: Path, tiny_model: Path) -> None:
 
 def test_models_list(call: Call) -> None:
     models = json.loads(call("models", "list", "--json").out)
-    assert {model["id"]: model["sha256"] for model in models} == {i: s.sha256 for i, s in library.SHIPPED.items()}
+    assert {model["id"]: model["sha256"] for model in models} == {i: s.sha256 for i, s in shipped.SHIPPED.items()}
     assert [model["id"] for model in models if model["default"]] == [library.DEFAULT_MODEL]
     table = call("models", "list").out.decode()
     assert all(model["sha256"] in table for model in models) and "MiB" in table

@@ -129,7 +129,7 @@ def test_the_named_model_is_loaded_as_asked(monkeypatch: pytest.MonkeyPatch, tmp
         asked.append((source, how))
         return MODEL
 
-    monkeypatch.setitem(library.SHIPPED, MODEL.id, shipped.Shipped("nowhere", MODEL.sha256.hex()))
+    monkeypatch.setitem(shipped.SHIPPED, MODEL.id, shipped.Shipped("nowhere", MODEL.sha256.hex()))
     monkeypatch.setattr(library, "load_model", load)
     how = {"threads": 3, "backend": "torch", "notify": print}
     path = tmp_path / "f.lmzip"
