@@ -12,7 +12,7 @@ import pytest
 from command import MODEL, NOISE, SHORT, TEXT, Call, names
 
 import lmzip
-from lmzip import jobs, shipped, terminal
+from lmzip import jobs, library, shipped, terminal
 from lmzip.cli import commands
 from lmzip.coders import IMPLEMENTATION
 from lmzip.models.extras import has
