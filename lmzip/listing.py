@@ -227,7 +227,7 @@ def list_files(names: tuple[str, ...], *, json_lines: bool, verbose: bool, quiet
     return worst(codes)
 
 
-@click.command("list")
+@click.command("list", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, type=str)
 @click.option("--json", "json_lines", is_flag=True, help="Print one JSON object for each file, a line each.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every block.")

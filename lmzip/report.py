@@ -308,7 +308,7 @@ def level_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-@click.command("report")
+@click.command("report", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 @level_options
 @click.option("-m", "--model", "source", metavar="MODEL", help="A folder, or the id of a model that ships.")
