@@ -14,7 +14,7 @@ def main() -> NoReturn:
     """Run the command line and exit."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from lmzip.cli import main as run
+    from lmzip.cli.main import main as run
 
     run()
 

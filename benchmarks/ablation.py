@@ -13,16 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip import lockstep
-from lmzip.library import load_model
-from lmzip.lockstep_block import network_helps
-from lmzip.models.ensemble.ensemble import Ensemble
-from lmzip.models.ensemble.parts import ALL, CONTEXTS, LEAN, SETS, Parts
-from lmzip.models.ensemble.prior import Prior
-from lmzip.models.ensemble.records import find_record
-from lmzip.models.ensemble.shapes import best_shape
-from lmzip.models.ensemble.tree import make_tree
-from lmzip.models.text import TextModel
+from lmzip.blocks import lockstep
+from lmzip.blocks.text import network_helps
+from lmzip.models.networks.text import TextModel
+from lmzip.models.registry import load_model
+from lmzip.models.text.binarisation import best_shape
+from lmzip.models.text.context_subset import ALL, CONTEXTS, LEAN, SETS, Parts
+from lmzip.models.text.ensemble import Ensemble
+from lmzip.models.text.prior import Prior
+from lmzip.models.text.row_length import find_record
+from lmzip.models.text.tree import make_tree
 from lmzip.options import LEVELS
 
 STEPS = 64

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lmzip.library import load_model
-from lmzip.models.exact import attention, kernels
+from lmzip.models.exact.cpu import attention, kernels
+from lmzip.models.registry import load_model
 
 PARTS = {"embed": kernels, "attention": attention, "feed_forward": kernels, "predict": kernels}  # and their modules
 REPEATS = 20

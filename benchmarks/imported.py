@@ -29,16 +29,16 @@ import torch
 import transformers
 
 import lmzip
-from lmzip.library import load_model
 from lmzip.models.exact.arithmetic import WEIGHT_MAX
 from lmzip.models.exact.backends import make_engine
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import Matrix, Weights
+from lmzip.models.hardware import processors
 from lmzip.models.importing.families import read_config
 from lmzip.models.importing.importer import import_model
 from lmzip.models.importing.source import Source
-from lmzip.models.machine import processors
-from lmzip.models.text import TextModel
+from lmzip.models.networks.text import TextModel
+from lmzip.models.registry import load_model
 
 SHAPES: dict[str, transformers.PretrainedConfig] = {
     "SmolLM2-135M": transformers.LlamaConfig(

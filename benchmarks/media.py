@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 import text  # the loop and the files of results are the same
 
-from lmzip import baselines, kinds, media_peers
+from lmzip import formats
 from lmzip.errors import ModelError
+from lmzip.measure import baselines, media_peers
 from lmzip.options import DEFAULT_LEVEL
 
 HERE = Path(__file__).resolve().parent
@@ -77,7 +78,7 @@ def main(
 
 def _kind(path: Path) -> str | None:
     with path.open("rb") as file:
-        return media_peers.kind_of(file.read(kinds.HEAD_SIZE))
+        return media_peers.kind_of(file.read(formats.HEAD_SIZE))
 
 
 if __name__ == "__main__":

@@ -14,11 +14,11 @@ from typing import Any
 import click
 import tqdm
 
-from lmzip import baselines
-from lmzip.baselines import COLUMNS, XZ, Compressor
+from lmzip.cli.report import format_size, format_speed, format_times
 from lmzip.errors import ModelError
+from lmzip.measure import baselines
+from lmzip.measure.baselines import COLUMNS, XZ, Compressor
 from lmzip.options import DEFAULT_LEVEL, LEVELS
-from lmzip.report import format_size, format_speed, format_times
 
 HERE = Path(__file__).resolve().parent
 NAMED = (

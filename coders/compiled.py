@@ -43,7 +43,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 def _store() -> KernelStore:
     """Return where the kernels of this state of the sources, of these versions and for this processor are kept."""
     package = Path(__file__).parent.parent
-    folders = ("coders", "models", "kinds", "lmzip/kinds")  # as they are installed, and in the repository
+    folders = ("coders", "models", "formats", "lmzip/formats")  # as they are installed, and in the repository
     sources = sorted(path for folder in folders for path in (package / folder).rglob("*.py"))
     environment = (numba.__version__, np.__version__, _settings.CPU_NAME, _settings.CPU_FEATURES, *_processor())
     digest = hashlib.sha256(repr(environment).encode() + b"".join(path.read_bytes() for path in sources)).hexdigest()

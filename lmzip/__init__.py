@@ -8,8 +8,8 @@ from lmzip.compressor import CONTINUE, FLUSH_BLOCK, FLUSH_FRAME, LMZCompressor
 from lmzip.decompressor import LMZDecompressor
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError, TruncatedError, UnsupportedError
 from lmzip.file import LMZFile, open  # noqa: A004 - the standard library's name for it
-from lmzip.library import load_model
 from lmzip.many import compress_many
+from lmzip.models.registry import load_model
 from lmzip.stream import FrameInfo, compress, decompress, get_frame_info, get_frame_size
 
 __version__ = "0.1.0"

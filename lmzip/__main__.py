@@ -1,6 +1,6 @@
 """`python -m lmzip`: the command line."""
 
-from lmzip.cli import main
+from lmzip.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -8,14 +8,15 @@ import warnings
 from collections.abc import Callable
 from typing import Any, cast
 
-from lmzip import container, library
-from lmzip.codec import encode_block, encode_media_block
+from lmzip import container
+from lmzip.blocks.media import REPORT, distrust
+from lmzip.blocks.select import encode_block, encode_media_block
 from lmzip.container import Header
 from lmzip.errors import LMZError
+from lmzip.formats import Layout, Taken, sniff
 from lmzip.frame_writer import FrameWriter
-from lmzip.kinds import Layout, Taken, sniff
-from lmzip.media_block import REPORT, distrust
-from lmzip.models.base import Model, Predictor, SampleModel
+from lmzip.models import registry
+from lmzip.models.protocols import Model, Predictor, SampleModel
 from lmzip.options import Options
 
 Buffer = bytes | bytearray | memoryview
@@ -206,7 +207,7 @@ class LMZCompressor:
         taken = layout.take(data, position)
         if taken is None or self._options.method == "lm":
             return taken
-        library.announce(taken.kind, self._loading["notify"])
+        registry.announce(taken.kind, self._loading["notify"])
         problem = distrust(taken.kind)
         if problem is None:
             return taken
@@ -252,7 +253,7 @@ class LMZCompressor:
         if coded is None:
             model = self._model_for("bytes") if self._options.wants_model else None
             if model is None and self._options.method != "general":
-                library.announce("ensemble", self._loading["notify"])
+                registry.announce("text", self._loading["notify"])
             coded = encode_block(data, cast("Model | None", model), done == state.start, self._options, tick)
         out = self._add(*coded, data, model)
         state.done += len(data)
@@ -281,5 +282,5 @@ class LMZCompressor:
     def _model_for(self, kind: str) -> Predictor:
         """Return the model for blocks of a kind, loaded when the first one comes."""
         if kind not in self._models:
-            self._models[kind] = library.load_model(self._options.model_for(kind), **self._loading)
+            self._models[kind] = registry.load_model(self._options.model_for(kind), **self._loading)
         return self._models[kind]

@@ -9,17 +9,18 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from lmzip import container, library, short
-from lmzip.codec import decode_payload
+from lmzip import container
+from lmzip.blocks.select import decode_payload
 from lmzip.compressor import Buffer, Progress, as_bytes
-from lmzip.container import Header, Index, RecordHeader
+from lmzip.container import Header, Index, RecordHeader, short
+from lmzip.container.short import ShortFrame
 from lmzip.errors import CorruptError, LimitError, TruncatedError
-from lmzip.library import model_for
-from lmzip.models.base import Predictor
-from lmzip.short import ShortFrame
+from lmzip.models import registry
+from lmzip.models.protocols import Predictor
+from lmzip.models.registry import model_for
 
 # Folders of kernels that blocks without a model definition need.
-KERNELS = {container.ADAPTIVE: "ensemble", container.IMAGE: "image", container.AUDIO: "audio"}
+KERNELS = {container.ADAPTIVE: "text", container.IMAGE: "image", container.AUDIO: "audio"}
 
 
 @dataclasses.dataclass
@@ -222,7 +223,7 @@ def decode_short(
     head = frame.head
     model = None if head.model is None else model_for(head.model, given, **loading)
     if head.type in KERNELS:
-        library.announce(KERNELS[head.type], loading.get("notify"))
+        registry.announce(KERNELS[head.type], loading.get("notify"))
     tick = None if progress is None else lambda amount: progress(int(amount))
     try:
         data = decode_payload(head.type, frame.payload, head.raw_size, model, tick)
@@ -238,7 +239,7 @@ def decode_block(
 ) -> bytes:  # fmt: skip
     """Decode a block and compare its checksum; errors name the place."""
     if header.type in KERNELS:
-        library.announce(KERNELS[header.type], notify)
+        registry.announce(KERNELS[header.type], notify)
     try:
         data = decode_payload(header.type, payload, header.raw_size, model, progress)
         if container.check64(data) != header.raw_check:

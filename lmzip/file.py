@@ -11,10 +11,10 @@ import stat
 from collections.abc import Callable, Iterator
 from typing import IO, Any, Literal, cast, overload
 
-from lmzip.blocks import Block, read_block, read_blocks
 from lmzip.compressor import FLUSH_BLOCK, FLUSH_FRAME, Buffer, LMZCompressor, Progress, as_bytes
 from lmzip.decompressor import LMZDecompressor
-from lmzip.models.base import Predictor
+from lmzip.models.protocols import Predictor
+from lmzip.seekable import Block, read_block, read_blocks
 
 File = str | bytes | os.PathLike[str] | os.PathLike[bytes] | IO[bytes]
 _READ_SIZE = 1 << 16

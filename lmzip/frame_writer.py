@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from lmzip import container, short
-from lmzip.container import Header, Index, ModelDefinition
-from lmzip.models.base import Predictor
-from lmzip.short import ShortHead
+from lmzip import container
+from lmzip.container import Header, Index, short
+from lmzip.container.short import ShortHead
+from lmzip.models.identity import ModelIdentity
+from lmzip.models.protocols import Predictor
 
 
 class FrameWriter:
@@ -37,7 +38,7 @@ class FrameWriter:
         records: list[tuple[bytes, int]] = []
         definition = None
         if type_ in container.MODEL_TYPES and model is not None:
-            definition = ModelDefinition(model.id, model.sha256, model.profile)
+            definition = ModelIdentity(model.id, model.sha256, model.profile)
         if definition is not None and definition.sha256 != self._defined:
             payload_of_it = container.create_model_definition(definition)
             records.append((container.create_record(container.MODEL_DEFINITION, payload_of_it), 0))

@@ -13,17 +13,20 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from lmzip import codec, container, library, short
+from lmzip import container
+from lmzip.blocks import select
+from lmzip.blocks.fallback import encode_general
+from lmzip.blocks.lockstep import CALL_FREQUENCIES, Symbols
+from lmzip.blocks.text import encode_in_lockstep, ensemble_for, plan_for
 from lmzip.coders import CODERS, CoderError
 from lmzip.compressor import Buffer, LMZCompressor
-from lmzip.container import LockstepPlan, ModelDefinition
-from lmzip.general import encode_general
-from lmzip.kinds import sniff
-from lmzip.lockstep import CALL_FREQUENCIES, Symbols
-from lmzip.lockstep_block import encode_in_lockstep, ensemble_for, plan_for
-from lmzip.models.base import Model, Predictor
-from lmzip.models.machine import processors
-from lmzip.models.profile import is_portable
+from lmzip.container import LockstepPlan, short
+from lmzip.formats import sniff
+from lmzip.models import registry
+from lmzip.models.hardware import processors
+from lmzip.models.identity import ModelIdentity
+from lmzip.models.networks.profile import is_portable
+from lmzip.models.protocols import Model, Predictor
 from lmzip.options import Options
 
 BATCH = 64  # texts that the network reads together
@@ -51,7 +54,7 @@ def compress_many(
     datas = [bytes(memoryview(text).cast("B")) for text in texts]
     found = model
     if found is None and options.wants_model and any(map(len, datas)):
-        found = library.load_model(options.model_for("bytes"), threads=threads, backend=backend, notify=notify)
+        found = registry.load_model(options.model_for("bytes"), threads=threads, backend=backend, notify=notify)
     frames: dict[int, bytes] = {}
     if found is not None and found.kind == "bytes" and is_portable(found.profile):
         network = cast(Model, found)
@@ -73,17 +76,17 @@ def compress_many(
 
 def _fits(data: bytes, network: Model, options: Options) -> bool:
     """Whether a text goes into a batch: one window of the ensemble, and no picture or recording."""
-    if not 0 < len(data) <= codec.SHORT_SIZE or (options.takes_apart and sniff(data) is not None):
+    if not 0 < len(data) <= select.SHORT_SIZE or (options.takes_apart and sniff(data) is not None):
         return False
     one_window = min(options.plan.windows(len(data)), network.most_windows) == 1
-    return one_window and codec.lockstep_type(data, network, options) == container.ENSEMBLE
+    return one_window and select.lockstep_type(data, network, options) == container.ENSEMBLE
 
 
 def _compress_batched(
     texts: list[_Text], network: Model, options: Options, threads: int
 ) -> Iterator[tuple[int, bytes]]:
     """Yield (place, frame) of every text."""
-    definition = ModelDefinition(network.id, network.sha256, network.profile)
+    definition = ModelIdentity(network.id, network.sha256, network.profile)
     with ThreadPoolExecutor(threads, thread_name_prefix="lmzip-many") as pool:
         for batch in _batches(texts, network.alphabet):
             plans = [plan_for(container.ENSEMBLE, t.data, t.symbols, network, True, options) for t in batch]
@@ -108,14 +111,14 @@ def _batches(texts: list[_Text], alphabet: int) -> Iterator[list[_Text]]:
 def _choose(text: _Text, code: bytes, options: Options) -> tuple[int, bytes]:
     """Return the (record type, payload) that encode_block chooses, `code` being that of the ensemble."""
     candidates = [(container.STORED, text.data), encode_general(text.data), (container.ENSEMBLE, code)]
-    if codec.wants_adaptive(text.data, min(len(payload) for _, payload in candidates[1:]), options):
+    if select.wants_adaptive(text.data, min(len(payload) for _, payload in candidates[1:]), options):
         adaptive = encode_in_lockstep(
             container.ADAPTIVE, text.data, None, True, options, lambda: None, lambda done: None
         )  # fmt: skip
         candidates += [] if adaptive is None else [(container.ADAPTIVE, adaptive)]
     type_, payload = min(candidates, key=lambda candidate: len(candidate[1]))
     if options.verify and type_ != container.ENSEMBLE:
-        codec.verify(type_, payload, text.data, None)
+        select.verify(type_, payload, text.data, None)
     return type_, payload
 
 
@@ -168,7 +171,7 @@ def _verify_batch(batch: Sequence[_Text], payloads: Sequence[bytes], network: Mo
                 raise CoderError("the decoded text is another one")
             ensemble.release()
         except (CoderError, ValueError) as error:
-            raise codec.failed_verification(len(data)) from error
+            raise select.failed_verification(len(data)) from error
 
     for _ in pool.map(verify, range(len(batch))):
         pass

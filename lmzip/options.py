@@ -6,13 +6,11 @@ import dataclasses
 from collections.abc import Callable
 
 from lmzip.coders import CODER_IDS
-from lmzip.models.ensemble.parts import ALL, LEAN, Parts
+from lmzip.models.identity import BASE, PIXELS, SMALL, SOUND
+from lmzip.models.text.context_subset import ALL, LEAN, Parts
 
 # Called with the number of bytes of a block that are done, now and then, never with fewer than before.
 Progress = Callable[[float], None]
-
-SMALL, BASE = "text-11", "text-12"  # ids of the models that ship
-PIXELS, SOUND = "pixels-1", "sound-1"  # whose symbols are pixels and samples
 
 METHODS = ("auto", "ensemble", "adaptive", "model", "rank", "general", "lm")
 KINDS = ("auto", "bytes", "image", "audio")

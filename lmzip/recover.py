@@ -14,11 +14,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
-from lmzip import container, library, short
-from lmzip.container import Index, ModelDefinition, RecordHeader
+from lmzip import container
+from lmzip.container import Index, RecordHeader, short
 from lmzip.decompressor import decode_block, decode_short
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError
-from lmzip.models.base import Predictor
+from lmzip.models import registry
+from lmzip.models.identity import ModelIdentity
+from lmzip.models.protocols import Predictor
 from lmzip.options import DEFAULT_LEVEL, LEVELS
 
 _HEAD = 512  # more than a frame header or a record header takes
@@ -215,19 +217,19 @@ def _payload(file: IO[bytes], part: Part) -> bytes:
 
 
 def _decode(
-    file: IO[bytes], part: Part, definition: ModelDefinition | None, given: Predictor | None, level: int,
+    file: IO[bytes], part: Part, definition: ModelIdentity | None, given: Predictor | None, level: int,
     loading: dict[str, Any],
 ) -> bytes:  # fmt: skip
     assert part.record is not None
     type_, place = part.record.type, f"block at byte {part.offset:,}"
     model: Predictor | None = None
     if type_ in container.MODEL_TYPES and definition is not None:
-        model = library.model_for(definition, given, **loading)
+        model = registry.model_for(definition, given, **loading)
     elif type_ in container.MODEL_TYPES:
         place += ", whose model is named in a part that is lost"
         model = given
         if model is None and type_ != container.SAMPLES:
-            model = library.load_model(LEVELS.get(level, LEVELS[DEFAULT_LEVEL]).model, **loading)
+            model = registry.load_model(LEVELS.get(level, LEVELS[DEFAULT_LEVEL]).model, **loading)
         if model is None or (model.kind == "bytes") == (type_ == container.SAMPLES):
             raise CorruptError(f"{place}: give it with -m")
     return decode_block(part.record, _payload(file, part), model, place, notify=loading.get("notify"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from lmzip import container, short
+from lmzip import container
 from lmzip.compressor import FLUSH_FRAME, Buffer, LMZCompressor, Progress, as_bytes
-from lmzip.container import ModelDefinition
+from lmzip.container import short
 from lmzip.decompressor import LMZDecompressor
 from lmzip.errors import TruncatedError
-from lmzip.models.base import Predictor
+from lmzip.models.identity import ModelIdentity
+from lmzip.models.protocols import Predictor
 
 _PIECE = 1 << 20  # bytes given to a decompressor at once, which keeps those that follow a frame
 
@@ -62,7 +63,7 @@ class FrameInfo:
     level: int | None
     block_size: int
     content_size: int | None
-    model: ModelDefinition | None
+    model: ModelIdentity | None
 
 
 def get_frame_info(data: Buffer) -> FrameInfo:

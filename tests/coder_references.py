@@ -11,13 +11,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from lmzip.coders import (
-    CODER_IDS,
-    CODERS,
-    FREQUENCY_TOTAL,
-    Decoder,
-    Encoder,
-)
+from lmzip.coders import CODER_IDS, CODERS, FREQUENCY_TOTAL, Decoder, Encoder
 
 Array: TypeAlias = npt.NDArray[Any]
 Interval: TypeAlias = tuple[int, int]  # left, width

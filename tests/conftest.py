@@ -13,8 +13,8 @@ from mocks import MockModel
 from numpy.typing import NDArray
 
 import lmzip
-from lmzip import library
-from lmzip.cli import main
+from lmzip.cli.main import main
+from lmzip.models import registry
 from lmzip.models.extras import EXTRAS, has
 
 # Files of tests that need more than the core and the extra `test`, by what they need. Where that is not installed they
@@ -49,10 +49,10 @@ def pytest_report_header() -> list[str]:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a model with the 256 bytes as tokens, one layer, and a strong liking for the letter a."""
-    from lmzip.models import tokenizer
     from lmzip.models.exact import arithmetic
     from lmzip.models.exact.config import NetworkConfig
     from lmzip.models.exact.weights import Weights
+    from lmzip.models.networks import tokenizer
 
     folder = tmp_path_factory.mktemp("tiny")
     c = NetworkConfig(
@@ -104,7 +104,7 @@ def mock_model(monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
             notify("compiling for this machine")
         return MODEL
 
-    monkeypatch.setattr(library, "load_model", load)
+    monkeypatch.setattr(registry, "load_model", load)
     return asked
 
 

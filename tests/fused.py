@@ -88,7 +88,7 @@ def control() -> dict[str, list[str]]:
 def run_central() -> None:
     """Call a few kernels where most floats are multiplied and added."""
     from lmzip.models.audio import filters, least_squares
-    from lmzip.models.exact import kernels, recurrence, rows
+    from lmzip.models.exact.cpu import kernels, recurrence, rows
 
     single = [np.ones(16, np.float32) for _ in range(8)]
     table, whole = np.ones((2, 16), np.float32), np.ones((2, 16), np.int32)
@@ -106,8 +106,8 @@ def run_central() -> None:
 def run_all() -> None:
     """Have all kernels compiled by the self-tests that they must pass."""
     from lmzip.models import audio, image
-    from lmzip.models.ensemble import ensemble
     from lmzip.models.exact import backends
+    from lmzip.models.text import ensemble
 
     assert image.is_trusted() and audio.is_trusted() and ensemble.is_trusted()
     assert all(backends.is_trusted("cpu", kind) for kind in backends.TRIALS)

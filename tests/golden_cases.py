@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from media import netpbm, planes, sound, wave_file
 
-from lmzip import container, short
+from lmzip import container
+from lmzip.cli.listing import read_frames
 from lmzip.coders import CODER_IDS
-from lmzip.listing import read_frames
+from lmzip.container import short
 from lmzip.models.audio import SoundPlan
-from lmzip.models.image import ImagePlan, lattice
+from lmzip.models.image import ImagePlan, colour_lattice
 
 PLANS = {container.IMAGE: ImagePlan._fields, container.AUDIO: SoundPlan._fields, container.SAMPLES: ("windows",)}
 
@@ -65,8 +66,10 @@ def cases() -> dict[str, Case]:
 
 
 def _pictures() -> Iterator[tuple[str, Case]]:
-    photo_cd, jpeg = (lattice.to_pixels(planes(), kind) for kind in (lattice.PHOTO_CD, lattice.JPEG))
-    for name, pixels, kind in (("photocd", photo_cd, lattice.PHOTO_CD), ("jpeg", jpeg, lattice.JPEG)):
+    photo_cd, jpeg = (
+        colour_lattice.to_pixels(planes(), kind) for kind in (colour_lattice.PHOTO_CD, colour_lattice.JPEG)
+    )
+    for name, pixels, kind in (("photocd", photo_cd, colour_lattice.PHOTO_CD), ("jpeg", jpeg, colour_lattice.JPEG)):
         uses = {"type": "image", "lattice": kind, "corrected": 0, "mode": 0, "network": 1, "effort": 6}
         yield f"good-image-{name}", Case(f"a PPM file on the {name} lattice, luma network", netpbm(pixels), uses)
         beside = pixels.copy()

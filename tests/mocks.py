@@ -8,8 +8,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.ensemble.prior import Prior
-from lmzip.models.ensemble.tree import Tree, make_tree
+from lmzip.models.text.prior import Prior
+from lmzip.models.text.tree import Tree, make_tree
 
 TOTAL = 1 << 24
 

@@ -9,10 +9,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lmzip.models.exact import torch_attention, torch_engine, torch_rows
 from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.engine import Engine
+from lmzip.models.exact.torch import attention as torch_attention
+from lmzip.models.exact.torch import engine as torch_engine
+from lmzip.models.exact.torch import rows as torch_rows
 from lmzip.models.exact.weights import Matrix, Weights, largest_value
 
 Frequencies = NDArray[np.uint32]

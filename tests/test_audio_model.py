@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from lmzip.coders import CODERS, CoderError
 from lmzip.coders.bits import finish_bits, open_bits
 from lmzip.models.audio import SoundPlan, check_plan, choose_plan, decode_samples, encode_samples, is_trusted
-from lmzip.models.audio.plan import STRENGTHS
+from lmzip.models.audio.settings import STRENGTHS
 
 RANGE, RANS = 0, 1
 Samples = NDArray[np.int32]

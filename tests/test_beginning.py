@@ -7,10 +7,10 @@ import pytest
 from mocks import bigram, markov_text
 
 from lmzip.coders import BIT_TOTAL
-from lmzip.models.ensemble import beginning
-from lmzip.models.ensemble.beginning import Beginning, begin
-from lmzip.models.ensemble.ensemble import Ensemble
-from lmzip.models.ensemble.parts import ALL, LEAN, Parts
+from lmzip.models.text import beginning
+from lmzip.models.text.beginning import Beginning, begin
+from lmzip.models.text.context_subset import ALL, LEAN, Parts
+from lmzip.models.text.ensemble import Ensemble
 
 TEXT = markov_text(3000)
 MODEL = bigram(TEXT)
@@ -31,7 +31,7 @@ def test_tables_that_are_used_again_are_as_new(
     parts: Parts, has_network: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = Beginning(begin(1, has_network, parts, None))
-    monkeypatch.setattr("lmzip.models.ensemble.ensemble.beginning_of", lambda *arguments: ours)
+    monkeypatch.setattr("lmzip.models.text.ensemble.beginning_of", lambda *arguments: ours)
     first, probabilities = code(TEXT[:400], parts, has_network)
     used = first.tables
     first.release()
@@ -52,8 +52,8 @@ def test_two_blocks_at_once_have_tables_of_their_own() -> None:
 
 def test_tables_of_a_block_that_learnt_more_than_the_log_holds_are_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     ours = Beginning(begin(1, True, ALL, None))
-    monkeypatch.setattr("lmzip.models.ensemble.ensemble.beginning_of", lambda *arguments: ours)
-    monkeypatch.setattr("lmzip.models.ensemble.ensemble.LOG", 50)
+    monkeypatch.setattr("lmzip.models.text.ensemble.beginning_of", lambda *arguments: ours)
+    monkeypatch.setattr("lmzip.models.text.ensemble.LOG", 50)
     first, probabilities = code(TEXT[:400], ALL, True)
     first.release()
     second, same = code(TEXT[:400], ALL, True)

@@ -12,8 +12,9 @@ import mocks
 import pytest
 from click.testing import CliRunner, Result
 
-from lmzip import baselines, library
-from lmzip.baselines import Compressor, Timing
+from lmzip.measure import baselines
+from lmzip.measure.baselines import Compressor, Timing
+from lmzip.models import registry
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 MODEL = mocks.bigram(b"some text")
@@ -62,8 +63,8 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     monkeypatch.setattr(baselines, "PEERS", (Compressor("xz -9e", encode, lzma.decompress),))
     monkeypatch.setattr(baselines, "warm_up", lambda compressor: None)
     monkeypatch.setattr(baselines, "_ENOUGH_SECONDS", 0.0)
-    monkeypatch.setattr(library, "shipped_folder", lambda model_id: folder)
-    monkeypatch.setattr(library, "load_model", lambda source=None, **options: MODEL)
+    monkeypatch.setattr(registry, "shipped_folder", lambda model_id: folder)
+    monkeypatch.setattr(registry, "load_model", lambda source=None, **options: MODEL)
     return calls
 
 

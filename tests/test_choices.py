@@ -15,14 +15,14 @@ from media import pixels, wav
 from mocks import bigram, markov_text, uniform
 
 from lmzip import container
-from lmzip.general import looks_random, spread
-from lmzip.lockstep_block import encode_in_lockstep, network_helps
+from lmzip.blocks.fallback import looks_random, spread
+from lmzip.blocks.text import encode_in_lockstep, network_helps
 from lmzip.models import audio, image
-from lmzip.models.audio.facts import find_facts
-from lmzip.models.ensemble.records import find_record
-from lmzip.models.image import choose_plan, lattice
-from lmzip.models.image.choice import choose_plan as choose_image_plan
-from lmzip.models.integer_logs import UNIT, bit_costs, decisions_cost, log2_integer
+from lmzip.models.audio.channel_header import find_facts
+from lmzip.models.image import choose_plan, colour_lattice
+from lmzip.models.image.choose import choose_plan as choose_image_plan
+from lmzip.models.mixing.code_length import UNIT, bit_costs, decisions_cost, log2_integer
+from lmzip.models.text.row_length import find_record
 from lmzip.options import Options
 
 ROUNDED = ("log", "log2", "log10", "log1p", "exp", "exp2", "power", "dot", "matmul", "einsum", "linspace")
@@ -52,8 +52,8 @@ def test_choices_ask_no_function_that_rounds_as_the_machine_does() -> None:
     assert choose_plan(grey, 8, 6, False).colours == 0
     assert choose_image_plan(grey // 64 * 64, 8, 6, False) is not None
     planes = np.random.default_rng(1).integers(90, 150, (40, 40, 3)).astype(np.uint8)
-    for kind in (lattice.PHOTO_CD, lattice.JPEG):
-        assert choose_plan(lattice.to_pixels(planes, kind), 8, 6, False).lattice == kind
+    for kind in (colour_lattice.PHOTO_CD, colour_lattice.JPEG):
+        assert choose_plan(colour_lattice.to_pixels(planes, kind), 8, 6, False).lattice == kind
     samples = np.random.default_rng(2).integers(-500, 500, (5000, 4)).astype(np.int32)
     facts = find_facts(samples * 7)
     assert all(len(used) for used in facts.used)  # a seventh of the values occurs

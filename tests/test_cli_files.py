@@ -13,7 +13,7 @@ import pytest
 from command import MODEL, NOISE, SHORT, TEXT, Call, names
 
 import lmzip
-from lmzip import jobs, paths, terminal
+from lmzip.cli import files, paths, terminal
 
 # Files and names
 
@@ -60,7 +60,7 @@ def test_file_that_changes_meanwhile(
             os.truncate(text, 2000)
         return data
 
-    monkeypatch.setattr(jobs, "PIECE", 1024)
+    monkeypatch.setattr(files, "PIECE", 1024)
     monkeypatch.setattr(paths.Source, "read", read_and_change)
     if change == "shorter":  # so that what was read ahead does not hide it
         monkeypatch.setattr("builtins.open", lambda *args, **options: _open(*args, **{**options, "buffering": 0}))
@@ -215,7 +215,7 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         made.append(level)
         return lmzip.LMZCompressor(level, **options)
 
-    monkeypatch.setattr(jobs, "LMZCompressor", make)
+    monkeypatch.setattr(files, "LMZCompressor", make)
     return made
 
 
@@ -370,7 +370,7 @@ def test_output_is_bounded(call: Call, packed: Path, tmp_path: Path) -> None:
 
 
 def test_frames_longer_than_a_piece(call: Call, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "PIECE", 256)
+    monkeypatch.setattr(files, "PIECE", 256)
     packed.write_bytes(packed.read_bytes() * 3 + lmzip.compress(b"", method="general"))
     assert call("-d", "book.txt.lmzip").code == 0
     assert (tmp_path / "book.txt").read_bytes() == TEXT * 3

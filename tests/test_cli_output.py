@@ -12,9 +12,10 @@ import pytest
 from command import MODEL, NOISE, SHORT, TEXT, Call, names
 
 import lmzip
-from lmzip import jobs, library, shipped, terminal
-from lmzip.cli import commands
+from lmzip.cli import files, terminal
+from lmzip.cli.main import commands
 from lmzip.coders import IMPLEMENTATION
+from lmzip.models import identity, registry
 from lmzip.models.extras import has
 from lmzip.options import BASE, SMALL
 
@@ -58,15 +59,15 @@ def test_real_model(call: Call, tmp_path: Path, tiny_model: Path) -> None:
 
 def test_models_list(call: Call) -> None:
     models = json.loads(call("models", "list", "--json").out)
-    assert {model["id"]: model["sha256"] for model in models} == {i: s.sha256 for i, s in shipped.SHIPPED.items()}
-    assert [model["id"] for model in models if model["default"]] == [library.DEFAULT_MODEL]
+    assert {model["id"]: model["sha256"] for model in models} == {i: s.sha256 for i, s in identity.SHIPPED.items()}
+    assert [model["id"] for model in models if model["default"]] == [registry.DEFAULT_MODEL]
     table = call("models", "list").out.decode()
     assert all(model["sha256"] in table for model in models) and "MiB" in table
 
 
 def test_models_info_and_verify(call: Call, tiny_model: Path, tmp_path: Path) -> None:
     info = json.loads(call("models", "info", "--json", str(tiny_model)).out)
-    sha256 = library.load_model(tiny_model).sha256.hex()
+    sha256 = registry.load_model(tiny_model).sha256.hex()
     assert (info["id"], info["sha256"], info["backend"]) == ("tiny", sha256, "cpu")
     assert info["network"]["hidden_size"] == 16 and info["parameters"] == 258 * 16 + 16 * 16 * 7 + 256 * 16
     others = {"torch"} if has("torch") else set()
@@ -82,7 +83,7 @@ def test_models_info_and_verify(call: Call, tiny_model: Path, tmp_path: Path) ->
 
 
 def test_models_where_nothing_computes_exactly(call: Call, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    library.load_model(tiny_model)
+    registry.load_model(tiny_model)
     monkeypatch.setattr("lmzip.models.exact.backends.is_trusted", lambda backend, kind: backend == "torch")
     outcome = call("models", "verify", "--json", str(tiny_model))
     result = json.loads(outcome.out)
@@ -116,7 +117,7 @@ def test_result_lines(call: Call, text: Path, packed: Path, tmp_path: Path) -> N
 @pytest.mark.filterwarnings("default")
 def test_warnings_are_lines(call: Call, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = warnings.showwarning
-    monkeypatch.setattr(jobs, "decompress_stream", lambda *_: warnings.warn("something is slow", stacklevel=1))
+    monkeypatch.setattr(files, "decompress_stream", lambda *_: warnings.warn("something is slow", stacklevel=1))
     assert call("-t", "book.txt.lmzip") == (0, b"", "lmzip: something is slow\n")
     assert warnings.showwarning is before
 

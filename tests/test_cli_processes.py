@@ -19,7 +19,7 @@ import pytest
 from command import LMZIP, MODEL, NOISE, SHORT, TEXT, Call, names, process
 
 import lmzip
-from lmzip import jobs
+from lmzip.cli import files
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     # Shells start background processes with SIGINT ignored, which the child would inherit.
     code = (
         f"import signal; signal.signal({int(number)}, signal.SIG_DFL)\n"
-        "from lmzip.cli import main; main(['--method', 'general', '-1', '-o', 'out.lmzip'])"
+        "from lmzip.cli.main import main; main(['--method', 'general', '-1', '-o', 'out.lmzip'])"
     )
     words = [sys.executable, "-c", code]
     child = subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -125,7 +125,7 @@ def test_system_without_sighup(call: Call, packed: Path, monkeypatch: pytest.Mon
 
 def test_ignored_signals_stay_ignored(call: Call, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    monkeypatch.setattr(jobs, "decompress_stream", lambda *_: seen.append(signal.getsignal(signal.SIGHUP)))
+    monkeypatch.setattr(files, "decompress_stream", lambda *_: seen.append(signal.getsignal(signal.SIGHUP)))
     for handler in (signal.SIG_IGN, signal.SIG_DFL):
         before = signal.signal(signal.SIGHUP, handler)
         try:
@@ -157,7 +157,7 @@ def test_full_quota(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(NOISE)
     limited = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
-        "from lmzip.cli import main; main(['--method', 'general', 'noise'])"
+        "from lmzip.cli.main import main; main(['--method', 'general', 'noise'])"
     )
     done = subprocess.run([sys.executable, "-c", limited], cwd=tmp_path, capture_output=True)
     assert done.returncode == 1 and done.stderr == b"lmzip: noise: noise.lmzip: File too large\n"
@@ -242,7 +242,7 @@ def test_bar_counts_files(text: Path, tmp_path: Path, terminal_pair: tuple[int, 
 def test_torch_is_not_imported_for_nothing(tmp_path: Path, packed: Path) -> None:
     code = """if True:
         import sys
-        from lmzip.cli import main
+        from lmzip.cli.main import main
         codes = []
         for words in ["--help"], ["--version"], ["list", "-v", "book.txt.lmzip"], ["-l", "--json", "book.txt.lmzip"]:
             try:

@@ -24,14 +24,7 @@ from coder_references import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmzip.coders import (
-    FREQUENCY_TOTAL,
-    IMPLEMENTATION,
-    MAX_ALPHABET,
-    CoderError,
-    RangeDecoder,
-    RansDecoder,
-)
+from lmzip.coders import FREQUENCY_TOTAL, IMPLEMENTATION, MAX_ALPHABET, CoderError, RangeDecoder, RansDecoder
 
 # Wrong arguments.
 

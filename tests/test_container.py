@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lmzip import container, shipped
-from lmzip.container import Header, Index, LockstepPlan, ModelDefinition
+from lmzip import container
+from lmzip.container import Header, Index, LockstepPlan
 from lmzip.errors import CorruptError, LimitError, LMZError, TruncatedError, UnsupportedError
-from lmzip.models.ensemble.parts import ALL
+from lmzip.models import identity
+from lmzip.models.identity import ModelIdentity
+from lmzip.models.text.context_subset import ALL
 
 HEADER = Header(6, 1 << 22, 5)
 
@@ -119,7 +121,7 @@ def test_record_errors() -> None:
 
 
 def test_model_definition_round_trip() -> None:
-    model = ModelDefinition("modèle", bytes(range(32)), "exact-1")
+    model = ModelIdentity("modèle", bytes(range(32)), "exact-1")
     payload = container.create_model_definition(model)
     assert container.parse_model_definition(payload) == model
     with pytest.raises(TruncatedError):
@@ -129,8 +131,8 @@ def test_model_definition_round_trip() -> None:
 
 
 def test_models_that_ship_have_numbers() -> None:
-    for number, model_id in shipped.IDS.items():
-        model = ModelDefinition(model_id, bytes.fromhex(shipped.SHIPPED[model_id].sha256), "exact-1")
+    for number, model_id in identity.IDS.items():
+        model = ModelIdentity(model_id, bytes.fromhex(identity.SHIPPED[model_id].sha256), "exact-1")
         payload = container.create_model_definition(model)
         assert payload == bytes([0, number]) and container.parse_model_definition(payload) == model
         other = dataclasses.replace(model, sha256=bytes(32))

@@ -11,10 +11,9 @@ import pytest
 from click.testing import CliRunner
 from command import TEXT
 
-from lmzip import library
+from lmzip.cli.models import models_command
 from lmzip.errors import ModelError
-from lmzip.model_commands import models_command
-from lmzip.models import extras
+from lmzip.models import extras, registry
 
 # Forbids what extras install, and is itself silent.
 FORBID = f"""
@@ -53,7 +52,7 @@ assert not {"torch", "transformers"} & set(sys.modules)
 
 def test_the_commands_of_the_core(tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "text").write_bytes(TEXT)
-    program = "from lmzip.cli import main; main(sys.argv[1:])"
+    program = "from lmzip.cli.main import main; main(sys.argv[1:])"
     done = run(program, "models", "info", "--json", str(tiny_model), cwd=tmp_path)
     info = json.loads(done.stdout)
     assert done.returncode == 0 and done.stderr == "" and info["backends"] == {"cpu": True} and info["products"] == {}
@@ -82,7 +81,7 @@ def test_absent_packages_where_they_are_needed(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match=r"pip install 'lmzip-codec\[import\]'"):
-        library.load_model(f"float:{tmp_path}")
+        registry.load_model(f"float:{tmp_path}")
     for source in (str(tmp_path), "owner/name"):
         outcome = CliRunner().invoke(models_command, ["import", source], standalone_mode=False)
         assert outcome.return_value == 4 and "pip install 'lmzip-codec[import]'" in outcome.stderr

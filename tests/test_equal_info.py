@@ -14,10 +14,10 @@ from mocks import MockModel, MockSession, bigram, certain, frequencies, markov_t
 from numpy.typing import NDArray
 
 import lmzip
-from lmzip import equal_info
+from lmzip.blocks.lockstep import CALL_ROWS
 from lmzip.equal_info import TOKEN_BITS, WINDOW_BITS, WindowCoder, decode, decode_window, encode, windows_of
-from lmzip.models.base import Model
-from lmzip.models.ensemble.tree import Tree, make_tree
+from lmzip.models.protocols import Model
+from lmzip.models.text.tree import Tree, make_tree
 
 NOISE = random.Random(5).randbytes(300)
 FUZZ = {
@@ -182,7 +182,7 @@ def test_long_windows_take_little_memory() -> None:
     mock = WatchedModel(certain(0).table, "watched")
     tokens = encode(bytes(16_000), 128, 8, mock, segment=1000)
     assert len(tokens) == 16 * 16 and decode(tokens, 128, mock) == bytes(16_000)
-    assert max(asked) <= equal_info.CALL_ROWS
+    assert max(asked) <= CALL_ROWS
 
 
 @pytest.mark.parametrize(("bits", "token_bits"), [(8, 8), (20, 8), (0, 8), (16, 32), (16, 0)])

@@ -13,8 +13,8 @@ from command import MODEL, SHORT, Call
 from mocks import uniform
 
 from lmzip import equal_info
+from lmzip.equal_info.token_file import create_token_file, parse_token_file
 from lmzip.errors import CorruptError, TruncatedError, UnsupportedError
-from lmzip.token_file import create_token_file, parse_token_file
 
 TOKENS = equal_info.encode(SHORT, 24, 16, MODEL)
 FILE = create_token_file(TOKENS, 24, MODEL, SHORT)

@@ -20,15 +20,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from networks import LARGEST_GAIN, LARGEST_SCALE, SMALL, WIDE, check_finite, evaluate, make_ids, make_weights
 
-from lmzip.models.exact import cpu_engine
 from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL
 from lmzip.models.exact.backends import TRIALS
-from lmzip.models.exact.cpu_engine import CPUEngine
-from lmzip.models.exact.cpu_layers import TransformerLayer
+from lmzip.models.exact.cpu import engine as cpu_engine
+from lmzip.models.exact.cpu.engine import CPUEngine
+from lmzip.models.exact.cpu.layers import TransformerLayer
 from lmzip.models.exact.engine import REFERENCE_DIGEST, Engine, reference_digest, reference_network
-from lmzip.models.exact.products import PRODUCTS, is_exact
-from lmzip.models.exact.torch_engine import TorchEngine
-from lmzip.models.exact.torch_threads import torch_threads
+from lmzip.models.exact.torch.engine import TorchEngine
+from lmzip.models.exact.torch.products import PRODUCTS, is_exact
+from lmzip.models.exact.torch.threads import torch_threads
 from lmzip.models.exact.weights import Weights
 
 
@@ -225,10 +225,10 @@ def test_a_state_is_for_one_batch() -> None:
 
 REPORT = """
 from lmzip.models.exact.backends import BACKENDS, TRIALS, without_end
-from lmzip.models.exact.cpu_engine import CPUEngine
+from lmzip.models.exact.cpu.engine import CPUEngine
 from lmzip.models.exact.engine import reference_digest
-from lmzip.models.exact.products import PRODUCTS, is_exact
-from lmzip.models.exact.torch_engine import TorchEngine
+from lmzip.models.exact.torch.products import PRODUCTS, is_exact
+from lmzip.models.exact.torch.engine import TorchEngine
 names = [None, *(name for name, product in PRODUCTS.items() if is_exact(product))]
 makers = [CPUEngine, *(lambda weights, name=name: TorchEngine(weights, "cpu", name) for name in names)]
 for networks, _ in TRIALS.values():

@@ -16,16 +16,18 @@ from networks import LARGEST_GAIN, LARGEST_SCALE, SMALL, check_finite, evaluate,
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
-from lmzip.models.exact import backends, kernels, rope, rows, torch_rows
+from lmzip.models.exact import backends, rope
 from lmzip.models.exact.arithmetic import WEIGHT_MAX, WIDE_MAX, wide_max
 from lmzip.models.exact.config import PROJECTIONS, NetworkConfig
-from lmzip.models.exact.cpu_engine import CPUEngine
+from lmzip.models.exact.cpu import kernels, rows
+from lmzip.models.exact.cpu.engine import CPUEngine
 from lmzip.models.exact.engine import IMPORTED_DIGEST, Engine, imported_networks, reference_digest
-from lmzip.models.exact.products import PRODUCTS, is_exact
 from lmzip.models.exact.rereading import RereadingEngine
-from lmzip.models.exact.torch_engine import TorchEngine
+from lmzip.models.exact.torch import rows as torch_rows
+from lmzip.models.exact.torch.engine import TorchEngine
+from lmzip.models.exact.torch.products import PRODUCTS, is_exact
 from lmzip.models.exact.weights import Weights
-from lmzip.models.integer_logs import UNIT, log2_integer
+from lmzip.models.mixing.code_length import UNIT, log2_integer
 
 ALL = ("layers.0.qkv", "layers.0.query", "layers.0.key", "layers.0.out", "layers.1.gate_up", "layers.1.down", "head")
 GPT = dataclasses.replace(

@@ -20,16 +20,19 @@ from networks import SMALL, assert_frequencies, evaluate, make_ids, make_weights
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from lmzip.models.exact import backends, kernels, products, torch_rows
+from lmzip.models.exact import backends
 from lmzip.models.exact.arithmetic import ACTIVATION_MAX, FREQUENCY_TOTAL, GELU_1, GELU_3, OUTPUT_ONE, WEIGHT_MAX
 from lmzip.models.exact.config import LARGEST, NetworkConfig
-from lmzip.models.exact.cpu_engine import CPUEngine
+from lmzip.models.exact.cpu import kernels
+from lmzip.models.exact.cpu.engine import CPUEngine
+from lmzip.models.exact.cpu.panels import pack, pack_bytes, padded, product, weight_product
+from lmzip.models.exact.cpu.rows import exp_integer, left_factor
 from lmzip.models.exact.engine import reference_network
 from lmzip.models.exact.ngrams import rows_of
-from lmzip.models.exact.panels import pack, pack_bytes, padded, product, weight_product
-from lmzip.models.exact.products import PRODUCTS, best_product, is_exact
 from lmzip.models.exact.rope import rope_between
-from lmzip.models.exact.rows import exp_integer, left_factor
+from lmzip.models.exact.torch import products
+from lmzip.models.exact.torch import rows as torch_rows
+from lmzip.models.exact.torch.products import PRODUCTS, best_product, is_exact
 from lmzip.models.exact.weights import BIAS_LIMIT, GAIN_LIMIT, MIX_LIMIT, NIBBLE_MAX, SCALE_LIMIT, Matrix, Weights
 from lmzip.models.training import network as training
 

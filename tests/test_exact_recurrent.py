@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 from networks import LARGEST_GAIN, LARGEST_SCALE, RWKV, check_finite, evaluate, make_ids, make_weights
 from transformers.models.rwkv.modeling_rwkv import rwkv_linear_attention_cpu
 
-from lmzip.models.exact import arithmetic, recurrence, torch_recurrence, torch_rows
+from lmzip.models.exact import arithmetic
 from lmzip.models.exact.arithmetic import WEIGHT_MAX
 from lmzip.models.exact.backends import make_engine, without_end
 from lmzip.models.exact.config import NetworkConfig
-from lmzip.models.exact.cpu_engine import CPUEngine
+from lmzip.models.exact.cpu import recurrence
+from lmzip.models.exact.cpu.engine import CPUEngine
 from lmzip.models.exact.engine import RECURRENT_DIGEST, recurrent_networks, reference_digest
-from lmzip.models.exact.products import PRODUCTS, is_exact
-from lmzip.models.exact.torch_engine import TorchEngine
+from lmzip.models.exact.torch import recurrence as torch_recurrence
+from lmzip.models.exact.torch import rows as torch_rows
+from lmzip.models.exact.torch.engine import TorchEngine
+from lmzip.models.exact.torch.products import PRODUCTS, is_exact
 from lmzip.models.exact.weights import BIAS_LIMIT, MIX_LIMIT, Weights
 from lmzip.models.importing.importer import exponents
 

@@ -17,10 +17,11 @@ from mocks import bigram, markov_text
 from test_stream import small_blocks  # noqa: F401 - a fixture
 
 import lmzip
-from lmzip import container, library
-from lmzip.blocks import read_blocks
+from lmzip import container
 from lmzip.errors import CorruptError, LimitError, ModelError, TruncatedError
+from lmzip.models import registry
 from lmzip.options import LEVELS, Level
+from lmzip.seekable import read_blocks
 
 LINES = [markov_text(40 + i, seed=i) + b"\n" for i in range(60)]
 TEXT = b"".join(LINES)
@@ -270,7 +271,7 @@ def test_a_model_that_is_missing_leaves_the_file_as_it_is(
     def load_model(*args: object, **options: object) -> None:
         raise ModelError("no model there")
 
-    monkeypatch.setattr(library, "load_model", load_model)
+    monkeypatch.setattr(registry, "load_model", load_model)
     path = tmp_path / "old"
     path.write_bytes(b"old")
     file = lmzip.LMZFile(path, "w")

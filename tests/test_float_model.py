@@ -13,14 +13,15 @@ from command import Call
 from language_models import byte_level
 
 import lmzip
-from lmzip import codec, compressor, container, equal_info, lockstep, lockstep_block
-from lmzip.codec import decode_payload
-from lmzip.container import ModelDefinition
+from lmzip import compressor, container, equal_info
+from lmzip.blocks import lockstep, select, text
+from lmzip.blocks.select import decode_payload
 from lmzip.errors import LMZError, ModelError
-from lmzip.library import load_model, model_for
-from lmzip.models.base import Model
-from lmzip.models.float_model import FloatModel, frequencies_of, load_float_model
-from lmzip.models.profile import differences, is_portable
+from lmzip.models.identity import ModelIdentity
+from lmzip.models.importing.float_model import FloatModel, frequencies_of, load_float_model
+from lmzip.models.networks.profile import differences, is_portable
+from lmzip.models.protocols import Model
+from lmzip.models.registry import load_model, model_for
 from lmzip.options import Options
 
 TEXT = b"It was the best of times, it was the worst of times. \xff\x00" * 6
@@ -55,9 +56,7 @@ def model(folder: Path) -> FloatModel:
 
 def coded(type_: int, data: bytes, model: Model, file_start: bool = True) -> bytes:
     """Code a block by the network, although random weights predict nothing."""
-    payload = lockstep_block.encode_in_lockstep(
-        type_, data, model, file_start, Options(), lambda: None, lambda done: None
-    )
+    payload = text.encode_in_lockstep(type_, data, model, file_start, Options(), lambda: None, lambda done: None)
     assert payload is not None
     return payload
 
@@ -65,7 +64,7 @@ def coded(type_: int, data: bytes, model: Model, file_start: bool = True) -> byt
 @pytest.mark.parametrize("type_", [container.MODEL, container.ENSEMBLE, container.RANK])
 def test_there_and_back(type_: int, model: FloatModel) -> None:
     assert len(model.encode(TEXT)) > model.context
-    assert lockstep_block._windows_for(model.encode(TEXT * 999), TEXT * 999, model, Options(4)) < lockstep.TWO_COHORTS
+    assert text._windows_for(model.encode(TEXT * 999), TEXT * 999, model, Options(4)) < lockstep.TWO_COHORTS
     assert decode_payload(type_, coded(type_, TEXT, model), len(TEXT), model) == TEXT
 
 
@@ -98,10 +97,10 @@ def test_another_environment_is_refused(model: FloatModel) -> None:
     there = json.loads(model.profile.partition(" ")[2])
     assert set(there) >= {"torch", "transformers", "device", "dtype", "threads", "processor"}
     other = "float-1 " + json.dumps(there | {"torch": "2.0.0", "threads": 64}, sort_keys=True)
-    definition = ModelDefinition(model.id, model.sha256, other)
+    definition = ModelIdentity(model.id, model.sha256, other)
     with pytest.raises(ModelError, match=r"threads 64 there, 1 here; torch 2\.0\.0 there, "):
         model_for(definition, model)
-    definition = ModelDefinition(model.id, model.sha256, model.profile)
+    definition = ModelIdentity(model.id, model.sha256, model.profile)
     assert model_for(definition, model) is model
     assert "profile exact-1 there, float-1 here" in differences("exact-1", model.profile)
     assert "profile float-2 there" in differences("float-2 [1", model.profile)
@@ -111,7 +110,7 @@ def test_nothing_is_written_that_was_not_decoded(model: FloatModel, monkeypatch:
     def fail(*args: object) -> bytes:
         raise LMZError("decoded")
 
-    monkeypatch.setattr(codec, "decode_payload", fail)
+    monkeypatch.setattr(select, "decode_payload", fail)
     with pytest.raises(LMZError, match="did not decode to itself"):
         lmzip.compress(TEXT, model=model, verify=False, method="model")
 

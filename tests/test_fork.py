@@ -14,7 +14,7 @@ PROGRAM = """
 import multiprocessing, os, sys, threading
 from concurrent.futures import ThreadPoolExecutor
 import lmzip
-from lmzip import library
+from lmzip.models import registry
 
 TEXT = open("text", "rb").read()
 
@@ -87,12 +87,12 @@ def test_fork_while_a_model_is_loaded(tmp_path: Path, tiny_model: Path) -> None:
     run(
         tmp_path,
         "loads, done = threading.Event(), threading.Event()\n"
-        "load = library._load\n"
+        "load = registry._load\n"
         "def slow(*arguments):\n"
         "    loads.set(); done.wait(); return load(*arguments)\n"
-        "library._load = slow\n"
+        "registry._load = slow\n"
         "thread = threading.Thread(target=lmzip.load_model, args=(sys.argv[1],)); thread.start(); loads.wait()\n"
-        "library._load = load\n"
+        "registry._load = load\n"
         f"{FORK.format(child='assert unpack(pack(4)) == TEXT')}"
         "done.set(); thread.join()\n",
         str(tiny_model),

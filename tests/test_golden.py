@@ -15,8 +15,8 @@ import pytest
 from golden_cases import blocks_of, cases
 
 import lmzip
-from lmzip import kinds
-from lmzip.models.audio.facts import find_facts, find_waste
+from lmzip import formats
+from lmzip.models.audio.channel_header import find_facts, find_waste
 from lmzip.models.audio.state import PIECE
 from lmzip.options import LEVELS
 
@@ -60,7 +60,7 @@ def test_a_case_uses_what_it_is_for(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("good-audio")])
 def test_the_sounds_have_what_they_are_for(name: str) -> None:
-    layout = kinds.sniff(CASES[name].content)
+    layout = formats.sniff(CASES[name].content)
     assert layout is not None
     taken = layout.take(CASES[name].content, 0)
     assert taken is not None

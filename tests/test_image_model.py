@@ -19,13 +19,13 @@ from lmzip.coders.bits import finish_bits, open_bits
 from lmzip.models.image import (
     ImagePlan,
     check_plan,
-    choice,
+    choose,
     choose_plan,
+    colour_lattice,
     decisions,
     decode_pixels,
     encode_pixels,
     is_trusted,
-    lattice,
     network,
     state,
     tables,
@@ -107,12 +107,12 @@ def test_extreme_values_come_back() -> None:
     size_of(np.repeat(extreme, 5, axis=1), 16, PLAIN._replace(effort=9))
 
 
-@pytest.mark.parametrize("kind", [lattice.PHOTO_CD, lattice.JPEG])
+@pytest.mark.parametrize("kind", [colour_lattice.PHOTO_CD, colour_lattice.JPEG])
 def test_pictures_made_of_luma_and_chroma_are_found(kind: int) -> None:
     y, x = np.mgrid[:64, :64]
     random = np.random.default_rng(3).integers(0, 4, (64, 64, 3))
     planes = (random + np.stack([100 + x, 130 + y // 2, 130 + x // 3], axis=2)).astype(np.uint8)
-    pixels = lattice.to_pixels(planes, kind)
+    pixels = colour_lattice.to_pixels(planes, kind)
     plan = choose_plan(pixels, 8, 6, False)
     assert (plan.lattice, plan.corrected) == (kind, 0)
     exact = size_of(pixels, 8, plan)
@@ -125,12 +125,12 @@ def test_pictures_made_of_luma_and_chroma_are_found(kind: int) -> None:
         encode(pixels, 8, plan._replace(corrected=0))
 
 
-@pytest.mark.parametrize("kind", [lattice.PHOTO_CD, lattice.JPEG])
+@pytest.mark.parametrize("kind", [colour_lattice.PHOTO_CD, colour_lattice.JPEG])
 def test_clipped_colours_are_no_evidence_against_a_lattice(kind: int) -> None:
     y, x = np.mgrid[:64, :64]
     random = np.random.default_rng(8).integers(0, 4, (64, 64, 3))
     planes = (random + np.stack([100 + x, 130 + y // 2, 130 + x // 3], axis=2)).astype(np.uint8)
-    pixels = lattice.to_pixels(planes, kind)
+    pixels = colour_lattice.to_pixels(planes, kind)
     pixels[40:, :, 0] = 255
     pixels[56:, :, 1] = 0
     plan = choose_plan(pixels, 8, 6, False)
@@ -140,17 +140,17 @@ def test_clipped_colours_are_no_evidence_against_a_lattice(kind: int) -> None:
 
 def test_other_pictures_are_on_no_lattice() -> None:
     pixels = slopes(64, 64, 4)
-    assert choose_plan(pixels, 8, 6, False).lattice == lattice.NONE
+    assert choose_plan(pixels, 8, 6, False).lattice == colour_lattice.NONE
     pixels[:48, :, 2] = 255
-    assert choose_plan(pixels, 8, 6, False).lattice == lattice.NONE
+    assert choose_plan(pixels, 8, 6, False).lattice == colour_lattice.NONE
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(1, 2), st.integers(0, 1 << 32))
 def test_any_colour_comes_back_from_a_lattice(kind: int, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3)).astype(np.uint8)
-    planes, _ = lattice.to_planes(pixels, kind)
-    np.testing.assert_array_equal(lattice.to_pixels(planes, kind), pixels)
+    planes, _ = colour_lattice.to_planes(pixels, kind)
+    np.testing.assert_array_equal(colour_lattice.to_pixels(planes, kind), pixels)
 
 
 def test_slopes_take_little_more_than_their_noise() -> None:
@@ -173,7 +173,7 @@ def test_repeats_cost_little() -> None:
 
 @pytest.mark.parametrize("helps", [False, True])
 def test_the_network_is_used_where_it_helps(monkeypatch: pytest.MonkeyPatch, helps: bool) -> None:
-    monkeypatch.setattr(choice, "_cost", lambda pixels, depth, plan: 10 + (plan.network ^ helps) + plan.colours)
+    monkeypatch.setattr(choose, "_cost", lambda pixels, depth, plan: 10 + (plan.network ^ helps) + plan.colours)
     picture = slopes(40, 40, 30)
     assert choose_plan(picture, 8, 6, False).network == helps
     assert choose_plan(picture[:, :, :1].copy(), 8, 6, False).network == helps

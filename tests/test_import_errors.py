@@ -21,12 +21,12 @@ from safetensors.torch import load_file, save_file
 
 import lmzip
 from lmzip.errors import ModelError
-from lmzip.library import load_model
-from lmzip.models import machine
+from lmzip.models import hardware
 from lmzip.models.exact.weights import Weights
 from lmzip.models.importing.families import read_config
 from lmzip.models.importing.importer import import_model
 from lmzip.models.importing.source import Source, find_source
+from lmzip.models.registry import load_model
 
 TEXT = PROSE[:2000].encode()
 
@@ -172,7 +172,7 @@ def test_an_import_overwrites_nothing(source: Path, made: Path) -> None:
 def test_too_little_memory(source: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model(made)
     packed = lmzip.compress(TEXT, model=model, method="ensemble")
-    monkeypatch.setattr(machine, "available_memory", lambda: 10_000)
+    monkeypatch.setattr(hardware, "available_memory", lambda: 10_000)
     with pytest.raises(MemoryError, match=r"importing this model needs .* GiB of memory"):
         import_model(Source(source), tmp_path / "other", TEXT)
     with pytest.raises(ModelError, match=r"the model qwen2-.* needs .* of memory"):
@@ -185,9 +185,9 @@ def test_a_model_that_remembers_much_gets_few_windows(made: Path) -> None:
     model = load_model(made)
     assert model.most_windows == (1 << 30) // model.engine.config.window_bytes(1)
     text = PROSE[:6000].encode()
-    many = lmzip.lockstep_block._windows_for(model.encode(text), text, model, lmzip.options.Options(level=4))
+    many = lmzip.blocks.text._windows_for(model.encode(text), text, model, lmzip.options.Options(level=4))
     model.most_windows = 1
-    few = lmzip.lockstep_block._windows_for(model.encode(text), text, model, lmzip.options.Options(level=4))
+    few = lmzip.blocks.text._windows_for(model.encode(text), text, model, lmzip.options.Options(level=4))
     model.most_windows = 1000
     assert (many, few) == (2, 1)
 

@@ -15,9 +15,8 @@ from language_models import FAMILIES, PROSE, SPECIAL, make_model, parent_log_pro
 from networks import evaluate
 from safetensors.torch import load_file, save_file
 
-from lmzip import codec, container, lockstep_block
-from lmzip.library import load_model
-from lmzip.models.bundle import FILES
+from lmzip import container
+from lmzip.blocks import select, text
 from lmzip.models.exact.backends import BACKENDS, make_engine, without_end
 from lmzip.models.exact.engine import Engine
 from lmzip.models.exact.weights import Weights
@@ -26,7 +25,9 @@ from lmzip.models.importing.compare import code_length
 from lmzip.models.importing.importer import Report, import_model
 from lmzip.models.importing.source import Source
 from lmzip.models.importing.vocabulary import convert
-from lmzip.models.text import TextModel
+from lmzip.models.networks.text import TextModel
+from lmzip.models.registry import load_model
+from lmzip.models.store import FILES
 from lmzip.options import Options
 
 STEPS = 70  # of training
@@ -140,12 +141,12 @@ def test_importing_again_gives_the_same_bytes(
 
 @pytest.mark.parametrize("type_", [container.MODEL, container.ENSEMBLE])
 def test_blocks_come_back(imported: Imported, type_: int) -> None:
-    payload = lockstep_block.encode_in_lockstep(
+    payload = text.encode_in_lockstep(
         type_, DATA, imported.model, True, Options(level=9), lambda: None, lambda done: None
     )
     assert payload is not None
     other = load_model(imported.folder, threads=1, backend="torch" if type_ == container.MODEL else "cpu")
-    assert codec.decode_payload(type_, payload, len(DATA), other) == DATA
+    assert select.decode_payload(type_, payload, len(DATA), other) == DATA
 
 
 # After so few steps llama3, with a unigram vocabulary, is so little sure that lzma finds as much in its ranks.
@@ -153,11 +154,9 @@ def test_blocks_come_back(imported: Imported, type_: int) -> None:
 def test_ranks_take_more_than_probabilities_and_these_more_than_the_ensemble(imported: Imported) -> None:
     data, sizes = PROSE[:12_000].encode(), []
     for type_ in (container.RANK, container.MODEL, container.ENSEMBLE):
-        payload = lockstep_block.encode_in_lockstep(
-            type_, data, imported.model, True, Options(), lambda: None, lambda done: None
-        )
+        payload = text.encode_in_lockstep(type_, data, imported.model, True, Options(), lambda: None, lambda done: None)
         assert payload is not None
-        assert codec.decode_payload(type_, payload, len(data), imported.model) == data
+        assert select.decode_payload(type_, payload, len(data), imported.model) == data
         sizes.append(len(payload))
     assert sizes[0] > sizes[1] > sizes[2], sizes
 

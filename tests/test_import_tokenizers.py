@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from language_models import BYTES, PROSE, SPECIAL, TOKENIZERS
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from lmzip.models import imported
-from lmzip.models.imported import ImportedTokenizer
 from lmzip.models.importing.vocabulary import Vocabulary, convert
+from lmzip.models.networks import imported_tokenizer
+from lmzip.models.networks.imported_tokenizer import ImportedTokenizer
 
 KINDS = pytest.mark.parametrize("kind", TOKENIZERS)
 
@@ -129,15 +129,15 @@ def test_what_was_unknown_leaves_the_rest_alone(kind: str) -> None:
 @KINDS
 def test_pieces_give_the_tokens_of_the_whole(kind: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     data = PROSE[:10_000].encode()
-    monkeypatch.setattr(imported, "PIECE", 1 << 20)
+    monkeypatch.setattr(imported_tokenizer, "PIECE", 1 << 20)
     whole = tokenizer(kind).encode(data)
-    monkeypatch.setattr(imported, "PIECE", size)
+    monkeypatch.setattr(imported_tokenizer, "PIECE", size)
     assert np.array_equal(tokenizer(kind).encode(data), whole)
 
 
 @KINDS
 def test_pieces_without_a_place_to_cut(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imported, "PIECE", 10)
+    monkeypatch.setattr(imported_tokenizer, "PIECE", 10)
     for data in ("漢字" * 50).encode(), b"\x80" * 50, b"x" * 50, "😀".encode() * 20, b"":
         assert tokenizer(kind).decode(tokenizer(kind).encode(data)) == data
 

@@ -195,9 +195,9 @@ def test_without_a_cache_it_works_and_says_so_once(tmp_path: Path) -> None:
 KERNEL = """
 import numpy as np
 from lmzip.coders import compiled
-from lmzip.kinds.filters import _predict
+from lmzip.formats.png.filters import _predict
 said = []
-compiled.announce("kinds", said.append)
+compiled.announce("png", said.append)
 assert _predict(1, np.full((1, 2), 3, np.uint8), 0, 1, 1) == 3
 compiled.tell_trouble(said.append)
 print(*said, sep="\\n")

@@ -13,12 +13,13 @@ import pytest
 from media import pixels, png, ppm, wav
 
 import lmzip
-from lmzip import codec, compressor, container, kinds
-from lmzip.codec import decode_payload, encode_media_block
+from lmzip import compressor, container, formats
+from lmzip.blocks import select
+from lmzip.blocks.media import distrust
+from lmzip.blocks.select import decode_payload, encode_media_block
+from lmzip.cli.listing import read_frames
 from lmzip.container import AUDIO, IMAGE, MediaHead
 from lmzip.errors import CorruptError, LimitError, LMZError, UnsupportedError
-from lmzip.listing import read_frames
-from lmzip.media_block import distrust
 from lmzip.models import image
 from lmzip.models.image import network
 from lmzip.options import Options
@@ -103,7 +104,7 @@ def test_shapes_that_no_model_takes_are_bytes() -> None:
     """A PAM file of 200 channels: more than the model of pictures has."""
     rows = np.random.default_rng(9).integers(0, 4, (9, 20, 200)).astype(np.uint8)
     data = b"P7\nWIDTH 20\nHEIGHT 9\nDEPTH 200\nMAXVAL 255\nTUPLTYPE X\nENDHDR\n" + rows.tobytes()
-    layout = kinds.sniff(data)
+    layout = formats.sniff(data)
     assert layout is not None and layout.take(data, 0) is not None
     packed = lmzip.compress(data, 1)
     assert "image" not in methods(packed) and lmzip.decompress(packed) == data
@@ -148,7 +149,7 @@ def test_a_kind_can_be_forced() -> None:
 
 def taken_apart(data: bytes = FILES["png"]) -> tuple[bytes, int, bytes]:
     """Return the payload of the block of a file, and its data."""
-    layout = kinds.sniff(data)
+    layout = formats.sniff(data)
     assert layout is not None
     taken = layout.take(data, 0)
     assert taken is not None
@@ -210,7 +211,7 @@ def test_bad_payloads() -> None:
 
 
 def test_a_model_that_contradicts_itself_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "decode_media", lambda *_: b"something else")
+    monkeypatch.setattr(select, "decode_media", lambda *_: b"something else")
     with pytest.raises(LMZError, match="did not decode to itself"):
         lmzip.compress(FILES["png"])
 
@@ -269,7 +270,7 @@ def test_progress_is_one_way_to_the_end() -> None:
 
 
 def test_pixels_of_the_file() -> None:
-    layout = kinds.sniff(FILES["png"])
+    layout = formats.sniff(FILES["png"])
     assert layout is not None
     taken = layout.take(FILES["png"], 0)
     assert taken is not None and np.array_equal(taken.samples, pixels())

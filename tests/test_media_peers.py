@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from test_kinds_png import saved
-from test_kinds_raw import PICTURE, sound
+from test_formats_png import saved
+from test_formats_raw import PICTURE, sound
 
-from lmzip import baselines, media_peers
-from lmzip.baselines import Compressor
-from lmzip.report import report_command
+from lmzip.cli.report import report_command
+from lmzip.measure import baselines, media_peers
+from lmzip.measure.baselines import Compressor
 
 PEERS = [(kind, peer) for kind, peers in media_peers.PEERS.items() for peer in peers if not peer.missing]
 

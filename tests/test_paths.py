@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from lmzip import paths
-from lmzip.paths import MisuseError, NewFile, Nowhere, Sink, SkippedError, open_sink, open_source
+from lmzip.cli import paths
+from lmzip.cli.paths import MisuseError, NewFile, Nowhere, Sink, SkippedError, open_sink, open_source
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ import pytest
 from mocks import bigram, markov_text
 from safetensors.numpy import load_file, save_file
 
-from lmzip.codec import decode_payload, encode_block
-from lmzip.models.ensemble.ensemble import Ensemble
-from lmzip.models.ensemble.prior import load_prior, make_prior
+from lmzip.blocks.select import decode_payload, encode_block
+from lmzip.models.text.ensemble import Ensemble
+from lmzip.models.text.prior import load_prior, make_prior
 from lmzip.models.training.prior import LEARNT, learn
 from lmzip.options import Options
 

@@ -8,7 +8,7 @@ from mocks import bigram, markov_text, uniform
 
 import lmzip
 from lmzip import container
-from lmzip.codec import decode_payload
+from lmzip.blocks.select import decode_payload
 from lmzip.coders import CoderError, pack_ranks, ranks_of, symbols_of, unpack_ranks
 from lmzip.container import RANK, LockstepPlan
 from lmzip.errors import CorruptError
@@ -51,9 +51,9 @@ def test_ranks_as_bytes() -> None:
 
 def test_blocks_of_ranks_that_cannot_be() -> None:
     def payload(ranks: bytes, packer: int = container.LZMA) -> bytes:
-        from lmzip import general
+        from lmzip.blocks import fallback
 
-        pack = {container.LZMA: general.encode_lzma, container.ZSTD: general.zstd.compress}[packer]
+        pack = {container.LZMA: fallback.encode_lzma, container.ZSTD: fallback.zstd.compress}[packer]
         head = container.create_lockstep_payload(RANK, LockstepPlan(3, 1, packer, True))
         return head + container.create_varint(len(ranks)) + pack(ranks)
 

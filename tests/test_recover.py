@@ -12,8 +12,9 @@ from command import MODEL, TEXT, Call, names
 from mocks import MockModel
 
 import lmzip
-from lmzip import container, library
+from lmzip import container
 from lmzip.errors import LimitError
+from lmzip.models import registry
 from lmzip.recover import Part, decode_parts, describe, find_parts, missing_size
 
 BLOCKS = [random.Random(i).randbytes(200 + 10 * i) for i in range(6)]
@@ -123,7 +124,7 @@ def test_lost_name_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
         damaged = flipped(data, place)
         assert b"".join(recovered(damaged, MODEL)[0]) == TEXT[:600]
         with monkeypatch.context() as patch:
-            patch.setattr(library, "load_model", lambda source, **_: {"text-12": MODEL}[source])
+            patch.setattr(registry, "load_model", lambda source, **_: {"text-12": MODEL}[source])
             assert b"".join(recovered(damaged)[0]) == TEXT[:600]
 
 

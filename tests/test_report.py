@@ -14,10 +14,11 @@ import mocks
 import pytest
 from click.testing import CliRunner, Result
 
-from lmzip import baselines, library
-from lmzip.baselines import COLUMNS, PEERS, Compressor, FileReport, ModelInfo, Report, Timing
+from lmzip.cli.report import Table, as_json, format_speed, format_times, notes, report_command, tables
 from lmzip.errors import ModelError
-from lmzip.report import Table, as_json, format_speed, format_times, notes, report_command, tables
+from lmzip.measure import baselines
+from lmzip.measure.baselines import COLUMNS, PEERS, Compressor, FileReport, ModelInfo, Report, Timing
+from lmzip.models import registry
 
 NAMES = ["lmzip -6", "gzip -9", "bzip2 -9", "xz -9e", "zstd -19", "zstd -22", "brotli -11"]
 WORDS = ("the", "of", "and", "model", "window", "block", "symbol", "coder", "byte", "frame", "level", "text", "file")
@@ -39,8 +40,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("config.json", "tokenizer.json", "weights.safetensors"):
         (folder / name).write_bytes(bytes(100))
     monkeypatch.setattr(baselines, "_ENOUGH_SECONDS", 0.0)
-    monkeypatch.setattr(library, "shipped_folder", lambda model_id: folder)
-    monkeypatch.setattr(library, "load_model", lambda source=None, **options: MODEL)
+    monkeypatch.setattr(registry, "shipped_folder", lambda model_id: folder)
+    monkeypatch.setattr(registry, "load_model", lambda source=None, **options: MODEL)
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_a_peer_that_raises_is_an_error_and_not_a_crash() -> None:
 def test_fast_calls_are_repeated_and_the_shortest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 5.0, 10.0, 12.0, 20.0, 23.0, 100.0, 109.0])
     monkeypatch.setattr(baselines, "_ENOUGH_SECONDS", 9.0)
-    monkeypatch.setattr("lmzip.baselines.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("lmzip.measure.baselines.time.perf_counter", lambda: next(clock))
     result = baselines.measure(Compressor("x", lambda data: data, lambda data: data), b"data")
     # Encoding took 5, 2 and 3 seconds, which is enough together; decoding 9.
     assert (result.encode.seconds, result.decode.seconds) == (2.0, 9.0)
@@ -371,7 +372,7 @@ def test_missing_model(files: list[str], monkeypatch: pytest.MonkeyPatch) -> Non
     def fail(source: str, **options: Any) -> None:
         raise ModelError(f"{source}: no model there")
 
-    monkeypatch.setattr(library, "load_model", fail)
+    monkeypatch.setattr(registry, "load_model", fail)
     run = invoke("-m", "nowhere", files[0])
     assert (run.exit_code, run.stdout) == (4, "")
     assert run.stderr.startswith("lmzip: nowhere: no model there (--no-lmzip")

@@ -23,16 +23,16 @@ from PIL import Image
 
 import lmzip
 from lmzip import compressor, container
-from lmzip.codec import decode_payload
+from lmzip.blocks.media import encode_media
+from lmzip.blocks.select import decode_payload
+from lmzip.cli.listing import read_frames
 from lmzip.errors import CorruptError, LMZError, ModelError, UnsupportedError
-from lmzip.kinds import sniff
-from lmzip.listing import read_frames
-from lmzip.media_block import encode_media
-from lmzip.models.bundle import create_alphabet, kind_of
+from lmzip.formats import sniff
 from lmzip.models.exact.config import NetworkConfig
-from lmzip.models.exact.torch_engine import TorchEngine
-from lmzip.models.folder import load_folder
-from lmzip.models.samples import ALPHABET, SampleModel, samples_of, symbols_of
+from lmzip.models.exact.torch.engine import TorchEngine
+from lmzip.models.networks.load import load_folder
+from lmzip.models.networks.residuals import ALPHABET, SampleModel, samples_of, symbols_of
+from lmzip.models.store import create_alphabet, kind_of
 from lmzip.models.training import export, train
 from lmzip.models.training import samples as training
 from lmzip.options import PIXELS, SOUND, Options

@@ -9,12 +9,13 @@ import pytest
 from test_stream import small_blocks  # noqa: F401 - a fixture
 
 import lmzip
-from lmzip import container, short
-from lmzip.container import ModelDefinition
+from lmzip import container
+from lmzip.container import short
+from lmzip.container.short import ShortHead
 from lmzip.errors import CorruptError, LMZError, TruncatedError, UnsupportedError
-from lmzip.short import ShortHead
+from lmzip.models.identity import ModelIdentity
 
-OTHER = ModelDefinition("somebody/model", bytes(32), "exact-1")
+OTHER = ModelIdentity("somebody/model", bytes(32), "exact-1")
 TEXT = (
     b"The train to Lisbon leaves at nine from the other platform, so please be there a few minutes earlier, all of you."
 )
@@ -28,7 +29,7 @@ def test_frame_literal() -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 65536, 65537, 300000])
 @pytest.mark.parametrize("model", [None, container.shipped_model(1), OTHER], ids=["none", "shipped", "other"])
-def test_round_trip(size: int, model: ModelDefinition | None) -> None:
+def test_round_trip(size: int, model: ModelIdentity | None) -> None:
     head = ShortHead(container.STORED if model is None else container.ENSEMBLE, size, size // 2, model)
     content, payload = bytes(size), b"\x01" * (size // 2)
     frame = short.create_frame(head, payload, content)

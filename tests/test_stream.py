@@ -19,9 +19,10 @@ from media import png, wav
 from mocks import bigram, markov_text, uniform
 
 import lmzip
-from lmzip import container, library, shipped
+from lmzip import container
+from lmzip.cli.listing import read_frames
 from lmzip.errors import CorruptError, LimitError, LMZError, ModelError, TruncatedError
-from lmzip.listing import read_frames
+from lmzip.models import identity, registry
 from lmzip.options import LEVELS, Level
 
 TEXT = markov_text(850) + b"\r\n\xff\x00<|endoftext|>"
@@ -129,8 +130,8 @@ def test_the_named_model_is_loaded_as_asked(monkeypatch: pytest.MonkeyPatch, tmp
         asked.append((source, how))
         return MODEL
 
-    monkeypatch.setitem(shipped.SHIPPED, MODEL.id, shipped.Shipped("nowhere", MODEL.sha256.hex()))
-    monkeypatch.setattr(library, "load_model", load)
+    monkeypatch.setitem(identity.SHIPPED, MODEL.id, identity.Shipped("nowhere", MODEL.sha256.hex()))
+    monkeypatch.setattr(registry, "load_model", load)
     how = {"threads": 3, "backend": "torch", "notify": print}
     path = tmp_path / "f.lmzip"
     path.write_bytes(frame())

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lmzip import library
-from lmzip.models import tokenizer
-from lmzip.models.tokenizer import Tokenizer
+from lmzip.models import registry
+from lmzip.models.networks import tokenizer
+from lmzip.models.networks.tokenizer import Tokenizer
 
 PROSE = (Path(__file__).parent.parent / "corpora" / "samples" / "france_at_war.txt").read_bytes()
-SHIPPED = Tokenizer.from_file(library.shipped_folder(library.DEFAULT_MODEL) / "tokenizer.json")
+SHIPPED = Tokenizer.from_file(registry.shipped_folder(registry.DEFAULT_MODEL) / "tokenizer.json")
 
 
 @settings(max_examples=100, deadline=None)

@@ -15,7 +15,7 @@ from mocks import markov_text
 
 import lmzip
 from lmzip.models.exact.config import NetworkConfig
-from lmzip.models.tokenizer import Tokenizer
+from lmzip.models.networks.tokenizer import Tokenizer
 from lmzip.models.training import average, export, pack, pieces, score, train
 from lmzip.models.training import network as training_network
 from lmzip.models.training.checkpoint import load_weights

@@ -1,3 +1,5 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+# mypy: disable-error-code="arg-type, assignment, call-arg, operator"
 """The binary decisions that spell a sample: in which part of an ever smaller interval it lies.
 
 The first asks whether the sample lies above the prediction, the next ones how far, in mean absolute errors, until it is
@@ -20,8 +22,8 @@ from lmzip.models.audio.numbers import (
     NEAR,
 )
 from lmzip.models.audio.state import CONTEXTS, FINAL_LOGIT, NODES, SETS
-from lmzip.models.ensemble.jit import i32, i64, inline, kernel
-from lmzip.models.ensemble.mixer import dot, squash, train
+from lmzip.models.mixing.jit import i32, i64, inline, kernel
+from lmzip.models.mixing.mixer import dot, squash, train
 
 MOST_DECISIONS = 80  # of a sample: 1 for the side, 2 or up to 40 for the leaf, 32 halve it
 LOW, HIGH, SPLIT = 0, 1, 2  # rows of Moment.below

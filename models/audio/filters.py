@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 """A cascade of long adaptive filters, each of what the one before leaves: normalised least mean squares (Widrow, Hoff).
 
 Weights and history are float32. Products are cut to integers and summed up as such, everything else is
@@ -10,7 +11,7 @@ import numpy as np
 
 from lmzip.models.audio.numbers import POWER_RATE
 from lmzip.models.audio.state import ROOM
-from lmzip.models.ensemble.jit import i32, i64, inline
+from lmzip.models.mixing.jit import i32, i64, inline
 
 f32 = np.float32
 WEIGHT_MAX = f32(4.0)

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 """Linear prediction by weights that are solved for again every few samples.
 
 The sums of products are discounted, so that the recent past counts more. float64 throughout, but every operation is
@@ -7,7 +8,7 @@ otherwise than in integers. So every machine computes the same bits.
 
 from __future__ import annotations
 
-from lmzip.models.ensemble.jit import i64, inline, kernel
+from lmzip.models.mixing.jit import i64, inline, kernel
 
 WEIGHT_MAX = 1024.0
 FRACTION = 1048576.0  # of products in a sum

@@ -1,3 +1,4 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 """Sample after sample: predicted, coded, learnt. The encoder and the decoder run the same kernel."""
 
 from __future__ import annotations
@@ -5,26 +6,9 @@ from __future__ import annotations
 from lmzip.models.audio.decisions import code_sample
 from lmzip.models.audio.filters import filter_learn, filter_predict
 from lmzip.models.audio.least_squares import accumulate, predict_linear, solve
-from lmzip.models.audio.numbers import (
-    CDF_STEPS,
-    FINAL_DISCOUNTS,
-    FINAL_REGULAR,
-    REGULAR,
-    REGULAR_MIN,
-    SCALE_MIN,
-)
-from lmzip.models.audio.state import (
-    BY_BESIDE,
-    BY_LAST,
-    BY_LEVEL,
-    BY_RATIO,
-    FIRST_SOLVER,
-    GRADES,
-    LEVELS,
-    PAST,
-    ROOM,
-)
-from lmzip.models.ensemble.jit import i64, inline, kernel
+from lmzip.models.audio.numbers import CDF_STEPS, FINAL_DISCOUNTS, FINAL_REGULAR, REGULAR, REGULAR_MIN, SCALE_MIN
+from lmzip.models.audio.state import BY_BESIDE, BY_LAST, BY_LEVEL, BY_RATIO, FIRST_SOLVER, GRADES, LEVELS, PAST, ROOM
+from lmzip.models.mixing.jit import i64, inline, kernel
 
 
 @kernel

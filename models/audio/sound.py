@@ -9,10 +9,18 @@ from numpy.typing import NDArray
 
 from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader
+from lmzip.models.audio.channel_header import (
+    Encoder,
+    Facts,
+    code_waste,
+    decode_facts,
+    encode_facts,
+    find_facts,
+    find_waste,
+)
 from lmzip.models.audio.decisions import MOST_DECISIONS
-from lmzip.models.audio.facts import Encoder, Facts, code_waste, decode_facts, encode_facts, find_facts, find_waste
-from lmzip.models.audio.plan import STRENGTHS, SoundPlan, check_plan
 from lmzip.models.audio.samples import code
+from lmzip.models.audio.settings import STRENGTHS, SoundPlan, check_plan
 from lmzip.models.audio.state import PAST, PIECE, make_setup, make_state
 
 MOST_CHANNELS = 16  # the samples of more are coded as those of a single channel, frame after frame

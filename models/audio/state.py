@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.models.audio import numbers
-from lmzip.models.audio.facts import Facts
-from lmzip.models.audio.plan import MOST_FEATURES, Strength
-from lmzip.models.ensemble.numbers import squash_table, stretch_table
+from lmzip.models.audio.channel_header import Facts
+from lmzip.models.audio.settings import MOST_FEATURES, Strength
+from lmzip.models.mixing.logistic import squash_table, stretch_table
 
 PAST = MOST_FEATURES  # zeros before the first sample
 PIECE = 512  # frames that are coded with one call and waste the same bits: format

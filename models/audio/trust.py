@@ -6,9 +6,9 @@ import functools
 
 import numpy as np
 
-from lmzip.models.audio.plan import SoundPlan
+from lmzip.models.audio.settings import SoundPlan
 from lmzip.models.audio.sound import encode_samples
-from lmzip.models.digest import DecisionDigest
+from lmzip.models.mixing.digest import DecisionDigest
 
 REFERENCE_DIGEST = "3d68e3d368d64146"
 

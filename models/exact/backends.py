@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 
 from lmzip.coders.compiled import announce, tell_trouble
-from lmzip.models.exact.cpu_engine import CPUEngine
+from lmzip.models.exact.cpu.engine import CPUEngine
 from lmzip.models.exact.engine import (
     IMPORTED_DIGEST,
     RECURRENT_DIGEST,
@@ -25,7 +25,7 @@ from lmzip.models.extras import has, require
 
 def _torch_engine(weights: Weights, device: str) -> Engine:
     require("torch")
-    from lmzip.models.exact.torch_engine import TorchEngine
+    from lmzip.models.exact.torch.engine import TorchEngine
 
     return TorchEngine(weights, device)
 
@@ -93,7 +93,7 @@ def make_engine(
     if backend is not None and backend not in BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(BACKENDS)}, not {backend!r}")
     if backend in (None, "cpu"):
-        announce("exact", notify)
+        announce("cpu", notify)
     name, kind = backend or "cpu", weights.config.kind
     trusted = is_trusted(name, kind)
     tell_trouble(notify)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader
 from lmzip.models.image import state
+from lmzip.models.image.binarise import MOST_DECISIONS
 from lmzip.models.image.decisions import BLOCK_WIDTH, LIMIT, MATCH
 from lmzip.models.image.network import load_networks
 from lmzip.models.image.samples import code_row
-from lmzip.models.image.spelling import MOST_DECISIONS
 
 Pixels = NDArray[Any]  # of uint8 or uint16
 

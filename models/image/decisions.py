@@ -1,15 +1,17 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+# mypy: disable-error-code="arg-type, assignment, call-arg, operator"
 """One decision: what experts and counters say is mixed, refined, coded and learnt."""
 
 from __future__ import annotations
 
 from lmzip.coders.bits import decode_bit
-from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, once, u32
-from lmzip.models.ensemble.maps import STEPS, interpolated, learn_maps, step_of
-from lmzip.models.ensemble.mixer import dot, squash, train
-from lmzip.models.ensemble.numbers import LOGIT_MAX
 from lmzip.models.image.state import COUNTERS, EXPERTS, MAPS, NODES, SETS
 from lmzip.models.image.tables import REACH
 from lmzip.models.image.tables import STEPS as FINE
+from lmzip.models.mixing.apm import STEPS, interpolated, learn_maps, step_of
+from lmzip.models.mixing.jit import combine, i32, i64, inline, kernel, once, u32
+from lmzip.models.mixing.logistic import LOGIT_MAX
+from lmzip.models.mixing.mixer import dot, squash, train
 
 TINY = 1e-7  # share of a distribution that is spread over both sides of every decision
 BIAS = EXPERTS

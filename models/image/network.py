@@ -1,3 +1,5 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+# mypy: disable-error-code="arg-type, assignment, call-arg, operator"
 """The picture network: a few trained weights that move the prediction of a sample, in integers.
 
 It sees the neighbours and what the predictors say, all relative to their mean and to the size of errors nearby, so
@@ -17,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from lmzip.models.ensemble.jit import i32, i64, inline, kernel
 from lmzip.models.image.decisions import SCALE
 from lmzip.models.image.state import FEATURES, FIRST, LAST, MEAN, PAD, ROWS, SECOND
+from lmzip.models.mixing.jit import i32, i64, inline, kernel
 
 WEIGHTS_SHA256 = "4300aae68b8710b7be3db1aff316bc3f1f4db8e699e5d209fc8a007196c75517"
 UNIT_BITS, WEIGHT_BITS = 8, 12
@@ -71,7 +73,7 @@ def squeeze_table() -> NDArray[np.int32]:
 @functools.cache
 def weights() -> dict[str, NDArray[np.int32]]:
     """Return the weights that ship, by kind, channel and name. ValueError where they are not those."""
-    path = Path(__file__).with_name("networks.safetensors")
+    path = Path(__file__).parents[1] / "weights" / "photographs" / "networks.safetensors"
     data = path.read_bytes()
     if hashlib.sha256(data).hexdigest() != WEIGHTS_SHA256:
         raise ValueError(f"{path} is damaged: its sha256 is not the published one; install lmzip again")

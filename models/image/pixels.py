@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.coders.bits import BitReader
-from lmzip.models.image import lattice
+from lmzip.models.image import colour_lattice
 from lmzip.models.image.coder import Coder, Pixels
 from lmzip.models.image.network import COLOUR, GREY, LUMA
-from lmzip.models.image.plan import ImagePlan, check_plan
 from lmzip.models.image.samples import DIRECT, NATURAL
+from lmzip.models.image.settings import ImagePlan, check_plan
 
 Progress = Callable[[int], None]
 Part = tuple[tuple[int, int, int], int, int, int, int]  # shape, depth, phases, mode, kind of network
@@ -93,7 +93,7 @@ def _take_apart(pixels: Pixels, plan: ImagePlan) -> list[Pixels]:
             raise ValueError(f"{len(listed)} colours, not {plan.colours}")
         return [listed[None].astype(np.uint16), numbers.astype(np.uint16)]
     if plan.lattice:
-        planes, exact = lattice.to_planes(pixels, plan.lattice)
+        planes, exact = colour_lattice.to_planes(pixels, plan.lattice)
         if not plan.corrected and exact < pixels.size // 3:
             raise ValueError("pixels beside the lattice need corrections")
         cut = [planes[:, :, :3], planes[:, :, 3:]]
@@ -110,7 +110,7 @@ def _put_together(pictures: list[Pixels], plan: ImagePlan) -> Pixels:
     if plan.colours:
         return pictures[0][0][np.minimum(picture[:, :, 0], plan.colours - 1)]
     if plan.lattice:
-        return lattice.to_pixels(np.concatenate(pictures, axis=2), plan.lattice)
+        return colour_lattice.to_pixels(np.concatenate(pictures, axis=2), plan.lattice)
     if plan.order:
         picture[:, :, :2] = picture[:, :, 1::-1].copy()
     return picture

@@ -1,8 +1,9 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+# mypy: disable-error-code="arg-type, assignment, call-arg, operator"
 """Whole pixels that repeat: a neighbour, or what stood elsewhere beside the same pixels."""
 
 from __future__ import annotations
 
-from lmzip.models.ensemble.jit import combine, i64, inline, kernel, once, u32
 from lmzip.models.image.decisions import (
     CHANNEL,
     LENGTH,
@@ -16,6 +17,7 @@ from lmzip.models.image.decisions import (
     decide,
 )
 from lmzip.models.image.state import COUNTERS, EXPERTS, PAD, ROWS
+from lmzip.models.mixing.jit import combine, i64, inline, kernel, once, u32
 
 REPEAT = 88  # nodes: like the pixel on the left, above, above right, above left, the matched one
 LONGEST = 1 << 16

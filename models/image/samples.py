@@ -1,8 +1,10 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+# mypy: disable-error-code="arg-type, assignment, call-arg, operator"
 """Rows of samples: each is predicted from its neighbours, spelled, and learnt."""
 
 from __future__ import annotations
 
-from lmzip.models.ensemble.jit import combine, i32, i64, inline, kernel, once, u32
+from lmzip.models.image.binarise import spell, spell_directly
 from lmzip.models.image.decisions import (
     BIAS_PLACE,
     BLOCK_WIDTH,
@@ -15,12 +17,12 @@ from lmzip.models.image.decisions import (
     RATE,
     SIGNS,
 )
+from lmzip.models.image.least_squares import close, copy, gather, learn, predict, solve
 from lmzip.models.image.network import network_inputs, refine
 from lmzip.models.image.repeats import code_repeat, learn_repeat, set_direct_contexts
-from lmzip.models.image.spelling import spell, spell_directly
-from lmzip.models.image.squares import close, copy, gather, learn, predict, solve
 from lmzip.models.image.state import COUNTERS, EXPERTS, LAST, MEAN, PAD, PREDICTIONS, ROWS, SQUARES
 from lmzip.models.image.tables import STEPS
+from lmzip.models.mixing.jit import combine, i32, i64, inline, kernel, once, u32
 
 NATURAL, DIRECT = 0, 1  # modes
 RATE_LAST, RATE_FIRST, RATE_FALL = 70, 300, 8192

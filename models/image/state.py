@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.ensemble import numbers
 from lmzip.models.image import tables
+from lmzip.models.mixing import logistic
 
 PAD = 4  # samples beside a row
 ROWS = 4  # rows kept, the one at hand among them
@@ -113,8 +113,8 @@ def make_learnt(width: int, channels: int, phases: int, bits: int) -> Learnt:
     mixer = np.zeros((SETS, 4096, INPUTS), np.int32)
     mixer[:, :, :EXPERTS] = 7000
     mixer[:, :, EXPERTS + 1 : EXPERTS + 1 + COUNTERS] = 3000
-    squash = numbers.squash_table()
-    support = squash[np.arange(33) * (2 * numbers.LOGIT_MAX) // 32]
+    squash = logistic.squash_table()
+    support = squash[np.arange(33) * (2 * logistic.LOGIT_MAX) // 32]
     return Learnt(
         covariance=np.zeros((channels, phases, *square)),
         parts=np.zeros((channels, SQUARES - 1, *square)),
@@ -138,8 +138,8 @@ def make_cursor() -> np.void:
 def make_fixed() -> np.void:
     """Return the fixed tables: a record, as the cursor is."""
     parts: dict[str, NDArray[Any]] = {
-        "stretch": numbers.stretch_table(),
-        "squash": numbers.squash_table(),
+        "stretch": logistic.stretch_table(),
+        "squash": logistic.squash_table(),
         "distribution": tables.distribution(),
         "logs": tables.logs(),
         "reciprocals": tables.reciprocals(),

@@ -6,9 +6,9 @@ import functools
 
 import numpy as np
 
-from lmzip.models.digest import DecisionDigest
 from lmzip.models.image.pixels import encode_pixels
-from lmzip.models.image.plan import ImagePlan
+from lmzip.models.image.settings import ImagePlan
+from lmzip.models.mixing.digest import DecisionDigest
 
 REFERENCE_DIGEST = "a5903d4b3d635baf"
 

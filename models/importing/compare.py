@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lmzip.models.exact.arithmetic import FREQUENCY_BITS
 from lmzip.models.exact.engine import Engine
-from lmzip.models.integer_logs import UNIT, log2_integer
-from lmzip.models.machine import processors
+from lmzip.models.hardware import processors
+from lmzip.models.mixing.code_length import UNIT, log2_integer
 
 Symbols = NDArray[np.int32]
 ROWS = 1 << 22  # frequencies at a time

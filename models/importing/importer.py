@@ -19,18 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.bundle import fingerprint
 from lmzip.models.exact import arithmetic
 from lmzip.models.exact.backends import make_engine
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import Matrix, Weights
-from lmzip.models.imported import ImportedTokenizer
+from lmzip.models.hardware import require_memory
 from lmzip.models.importing.compare import code_length, cut_windows, parent_bits
 from lmzip.models.importing.families import Names, read_config
 from lmzip.models.importing.source import Source
 from lmzip.models.importing.vocabulary import Vocabulary, convert
-from lmzip.models.integer_logs import UNIT
-from lmzip.models.machine import require_memory
+from lmzip.models.mixing.code_length import UNIT
+from lmzip.models.networks.imported_tokenizer import ImportedTokenizer
+from lmzip.models.store import fingerprint
 
 LENGTH = 512  # symbols of a window of the calibration
 CHOICE_WINDOWS, REPORT_WINDOWS = 4, 8

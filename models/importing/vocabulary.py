@@ -11,7 +11,7 @@ import dataclasses
 import re
 from typing import Any
 
-from lmzip.models.imported import FORMAT, NONE, SPACE
+from lmzip.models.networks.imported_tokenizer import FORMAT, NONE, SPACE
 
 VOCABULARY_LIMIT = 1 << 19
 

@@ -16,11 +16,11 @@ import click
 import numpy as np
 import torch
 
-from lmzip.models.base import Predictor
 from lmzip.models.exact import arithmetic
 from lmzip.models.exact.weights import Weights
-from lmzip.models.folder import load_folder
-from lmzip.models.text import TextModel
+from lmzip.models.networks.load import load_folder
+from lmzip.models.networks.text import TextModel
+from lmzip.models.protocols import Predictor
 from lmzip.models.training.checkpoint import load_network
 from lmzip.models.training.network import Network
 from lmzip.models.training.tokens import VALIDATION_SHARE, symbol_sizes

@@ -16,8 +16,8 @@ import click
 import numpy as np
 from tqdm import tqdm
 
-from lmzip.models import tokenizer as bpe
-from lmzip.models.tokenizer import Tokenizer
+from lmzip.models.networks import tokenizer as bpe
+from lmzip.models.networks.tokenizer import Tokenizer
 
 PIECE_TOKENS = 30_000_000  # uint16: 57 MiB
 SEGMENT_BYTES = 1 << 16

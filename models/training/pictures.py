@@ -21,14 +21,14 @@ from safetensors.numpy import save
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from lmzip.models.ensemble.jit import i64, kernel
 from lmzip.models.image import network
 from lmzip.models.image.coder import Coder
+from lmzip.models.image.colour_lattice import JPEG, PHOTO_CD, to_planes
 from lmzip.models.image.decisions import BLOCK_WIDTH, SCALE
-from lmzip.models.image.lattice import JPEG, PHOTO_CD, to_planes
 from lmzip.models.image.network import COLOUR, GREY, LUMA, UNIT_BITS, WEIGHT_BITS, WEIGHT_MAX
 from lmzip.models.image.samples import NATURAL, begin_row, close_block, end_row, extend_up, guess, remember
 from lmzip.models.image.state import FEATURES, FIRST, MEAN, SECOND
+from lmzip.models.mixing.jit import i64, kernel
 
 UNIT, LARGEST = float(1 << UNIT_BITS), float(network.UNIT_MAX >> UNIT_BITS)
 CHANNELS = {GREY: 1, COLOUR: 3, LUMA: 3}

@@ -15,12 +15,11 @@ import click
 import numpy as np
 from tqdm import tqdm
 
-from lmzip import lockstep
-from lmzip.models.bundle import PRIOR, fingerprint
-from lmzip.models.ensemble.ensemble import Ensemble
-from lmzip.models.ensemble.prior import make_prior
-from lmzip.models.folder import load_folder
-from lmzip.models.text import TextModel
+from lmzip.models.networks.load import load_folder
+from lmzip.models.networks.text import TextModel
+from lmzip.models.store import PRIOR, fingerprint
+from lmzip.models.text.ensemble import Ensemble
+from lmzip.models.text.prior import make_prior
 from lmzip.models.training.pack import WEIGHTS
 
 LEARNT = ("weights", "final_weights", "match_maps", "state_maps", "network_maps", "adaptive_maps")
@@ -48,14 +47,15 @@ def pieces(corpora: Path, count: int, size: int, seed: int) -> list[bytes]:
 
 def learn(model: TextModel, data: bytes, tables: dict[str, np.ndarray]) -> float:
     """Code data beginning with the tables, which learn it; return the code length in bits."""
-    table = lockstep.cut(model.encode(data), WINDOWS)[:, :-1]  # the last step may lack a window
+    symbols = model.encode(data)
+    table = symbols[: len(symbols) // WINDOWS * WINDOWS].reshape(WINDOWS, -1)
     ensemble = Ensemble(model.tree, WINDOWS, len(data), 0, True)
     for name, learnt in tables.items():
         getattr(ensemble.tables, name)[:] = learnt
     session, bits = model.begin(WINDOWS, False, 64), 0.0
     for start in range(0, table.shape[1], 64):
-        symbols = table[:, start : start + 64]
-        chosen, probabilities = ensemble.encode(symbols.T, session.prefill(symbols))
+        piece = table[:, start : start + 64]
+        chosen, probabilities = ensemble.encode(piece.T, session.prefill(piece))
         p = probabilities / 65536
         bits -= np.log2(np.where(chosen == 1, p, 1 - p)).sum()
     tables.update({name: getattr(ensemble.tables, name) for name in LEARNT})

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from tqdm import tqdm
 
-from lmzip.models.bundle import SAMPLE_KINDS, create_alphabet
-from lmzip.models.samples import ALPHABET, symbols_of
+from lmzip.models.networks.residuals import ALPHABET, symbols_of
+from lmzip.models.store import SAMPLE_KINDS, create_alphabet
 
 SHARE_OF_GREY = 0.1
 MOST = 1 << 18  # symbols of a picture's part or a recording's

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lmzip.models.bundle import SAMPLE_KINDS, kind_of
 from lmzip.models.exact.config import NetworkConfig
-from lmzip.models.samples import ALPHABET
-from lmzip.models.tokenizer import Tokenizer
+from lmzip.models.networks.residuals import ALPHABET
+from lmzip.models.networks.tokenizer import Tokenizer
+from lmzip.models.store import SAMPLE_KINDS, kind_of
 from lmzip.models.training.pack import WEIGHTS
 
 DOCUMENT_START_SHARE = 0.05  # crops that begin where a document begins

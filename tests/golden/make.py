@@ -21,7 +21,8 @@ from media import png, ppm, wav
 
 import lmzip
 from lmzip import container, options
-from lmzip.models.ensemble.parts import ALL
+from lmzip.models.identity import SMALL, ModelIdentity
+from lmzip.models.text.context_subset import ALL
 
 FOLDER = Path(__file__).parent
 SAMPLES = FOLDER.parent.parent / "corpora" / "samples"
@@ -121,7 +122,7 @@ def _with_skippable(data: bytes) -> bytes:
 
 
 def _in_small_windows(data: bytes, coder: str) -> bytes:
-    usual, options.LEVELS[4] = options.LEVELS[4], options.Level(1 << 21, 300, 256, "ensemble", ALL, options.SMALL)
+    usual, options.LEVELS[4] = options.LEVELS[4], options.Level(1 << 21, 300, 256, "ensemble", ALL, SMALL)
     packed = lmzip.compress(data, 4, coder=coder)
     options.LEVELS[4] = usual
     return packed
@@ -129,7 +130,7 @@ def _in_small_windows(data: bytes, coder: str) -> bytes:
 
 def _other_model(packed: bytes) -> bytes:
     header, offset = container.parse_header(packed)
-    definition = container.ModelDefinition("nobody/nothing", bytes(32), "exact-1")
+    definition = ModelIdentity("nobody/nothing", bytes(32), "exact-1")
     record = container.create_record(container.MODEL_DEFINITION, container.create_model_definition(definition))
     _, end = container.parse_record_header(packed, offset, header.block_size)
     return packed[:offset] + record + packed[end:]

@@ -1,0 +1,185 @@
+"""Blocks of pixels or samples: a piece of a file that was taken apart, and back.
+
+`formats/` takes apart and puts together; `lmzip.models.image` and `lmzip.models.audio` code the arrays, or a network
+whose symbols their samples are (`lmzip.models.networks.residuals`).
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+
+from numpy.typing import NDArray
+
+from lmzip import container, formats
+from lmzip.blocks import lockstep
+from lmzip.coders import CODER_IDS, CODERS, CoderError, Encoder
+from lmzip.container import MediaHead
+from lmzip.errors import CorruptError, LMZError, UnsupportedError
+from lmzip.formats import Shape, Taken
+from lmzip.models.protocols import Predictor, SampleModel
+from lmzip.options import Options, Progress
+
+TYPES = {"image": container.IMAGE, "audio": container.AUDIO}
+# A compressed file decodes to at most so many bits of samples a byte: deflate's 1,032 bytes; FLAC stays below.
+_MOST_BITS = 8 * 1032
+REPORT = "Please report this with the output of `lmzip models info`"
+
+
+class _ArrayModel(NamedTuple):
+    """What codes a kind of array."""
+
+    plan: Any  # a named tuple
+    choose_plan: Callable[[Taken, int], tuple[int, ...]]
+    check_plan: Callable[..., None]
+    encode: Callable[..., None]
+    decode: Callable[..., Any]
+    is_trusted: Callable[[], bool]
+
+
+def encode_media(
+    taken: Taken, raw_size: int, rest: tuple[int, bytes], options: Options, network: SampleModel | None,
+    progress: Progress,
+) -> bytes | None:  # fmt: skip
+    """Return the payload of a block of pixels or samples; None where the model does not take such shapes.
+
+    raw_size: bytes of the piece. rest: taken.rest as a block, (record type, payload). network: a model whose symbols
+    they are, None for the one that learns the array while it reads.
+    """
+    coder = CODER_IDS[options.coder]
+    encoder = CODERS[coder][0]()
+    if network is not None:
+        plan: tuple[int, ...] = _encode_symbols(taken, raw_size, options, network, encoder, progress)
+    else:
+        model = _model(taken.kind)
+        plan = model.choose_plan(taken, options.level)
+        try:
+            model.check_plan(plan, taken.samples.shape, taken.depth)
+        except ValueError:
+            return None
+        model.encode(taken.samples, taken.depth, plan, encoder, _in_bytes(progress, taken.samples.shape, raw_size))
+    head = MediaHead(coder, tuple(plan), len(taken.rest), *rest)
+    return container.create_media_payload(head) + encoder.finish()
+
+
+def decode_media(
+    type_: int, payload: bytes, raw_size: int, what: str, decode_rest: Callable[[int, bytes, int], bytes],
+    network: Predictor | None, progress: Progress,
+) -> bytes:  # fmt: skip
+    """Return the piece of a file. decode_rest: gives the content of a block by its type, payload and size.
+
+    network: the model of a block of SAMPLES. Raises CorruptError and UnsupportedError; what: the block's name in them.
+    """
+    head, start = container.parse_media_payload(type_, payload, raw_size)
+    if head.coder not in CODERS:
+        raise UnsupportedError(f"{what}: coder {head.coder} is of a newer lmzip")
+    rest = decode_rest(head.rest_type, head.rest, head.rest_size)
+    try:
+        found = formats.shape_of(rest)
+        count = math.prod(found.shape)
+        if type_ not in (TYPES[found.kind], container.SAMPLES) or count * found.depth > _MOST_BITS * raw_size:
+            raise ValueError(f"{raw_size:,} bytes cannot be {found.kind} of the shape {found.shape}")
+        if type_ == container.SAMPLES:
+            if network is None or network.kind != found.kind:
+                raise ValueError(f"its model, {network.id if network else 'none'}, is not one of {found.kind}")
+            samples = _decode_symbols(found, head, payload[start:], raw_size, cast(SampleModel, network), progress)
+        else:
+            samples = _decode_array(found, head, payload[start:], raw_size, progress)
+        return formats.put_together(found.kind, samples, found.depth, rest)
+    except (CoderError, ValueError) as error:
+        raise CorruptError(f"{what}: {error}") from error
+
+
+def _decode_array(found: Shape, head: MediaHead, code: bytes, raw_size: int, progress: Progress) -> NDArray[Any]:
+    """Return the array of a block of IMAGE or AUDIO; ValueError and CoderError where there is none."""
+    from lmzip.coders.bits import finish_bits, open_bits  # numba takes its time
+
+    model = _model(found.kind)
+    if len(head.plan) != len(model.plan._fields):
+        raise ValueError(f"a plan of {len(head.plan)} fields")
+    plan = model.plan(*head.plan)
+    model.check_plan(plan, found.shape, found.depth)
+    reader = open_bits(head.coder, code)
+    report = _in_bytes(progress, found.shape, raw_size)
+    samples: NDArray[Any] = model.decode(found.shape, found.depth, plan, reader, report)
+    finish_bits(reader)
+    return samples
+
+
+def _encode_symbols(
+    taken: Taken, raw_size: int, options: Options, network: SampleModel, encoder: Encoder, progress: Progress
+) -> tuple[int, ...]:
+    """Code the samples as symbols of a network; return the plan. Twin: _decode_symbols."""
+    symbols = network.spell(taken.samples, taken.depth)
+    windows = min(options.plan.windows(len(symbols)), len(symbols), network.most_windows)
+    stride = lockstep.stride_of(windows, network.alphabet)
+
+    def watch(done: int, size: int) -> None:
+        progress(done * raw_size / len(symbols))
+
+    session = network.begin(windows, True, stride)
+    lockstep.encode_symbols(session, symbols, windows, encoder, watch, stride)
+    return (windows,)
+
+
+def _decode_symbols(
+    found: Shape, head: MediaHead, code: bytes, raw_size: int, network: SampleModel, progress: Progress
+) -> NDArray[Any]:
+    """Decode what _encode_symbols coded; ValueError and CoderError where that cannot be."""
+    count = network.count_symbols(found.shape, found.depth)
+    if len(head.plan) != 1 or not 1 <= head.plan[0] <= min(count, container.MAX_WINDOWS):
+        raise ValueError(f"a plan of {head.plan}")
+    decoder = CODERS[head.coder][1](code)
+    session = network.begin(head.plan[0], True)
+    symbols = lockstep.decode_symbols(
+        session, decoder, count, head.plan[0], lambda done: progress(done * raw_size / count)
+    )
+    decoder.finish()
+    return network.read(symbols, found.shape, found.depth)
+
+
+@functools.cache
+def distrust(kind: str) -> str | None:
+    """Return why the model of a kind of array must not be used here; None once it has proved itself."""
+    try:
+        trusted = _array_model(kind).is_trusted()
+    except (OSError, ValueError) as error:  # weights of the package are missing or damaged
+        return str(error)
+    if trusted:
+        return None
+    return (
+        f"the model of {kind} does not compute exactly on this machine: its self-test gives other integers than "
+        "everywhere else"
+    )
+
+
+def _model(kind: str) -> _ArrayModel:
+    """Return what codes a kind of array; LMZError unless it has proved itself on this machine."""
+    if problem := distrust(kind):
+        raise LMZError(f"{problem}. Nothing was coded. {REPORT}")
+    return _array_model(kind)
+
+
+def _array_model(kind: str) -> _ArrayModel:
+    """Return what codes a kind of array."""
+    if kind == "image":
+        from lmzip.models import image  # numba takes its time
+
+        return _ArrayModel(
+            image.ImagePlan, lambda taken, level: image.choose_plan(taken.samples, taken.depth, level, taken.palette),
+            image.check_plan, image.encode_pixels, image.decode_pixels, image.is_trusted,
+        )  # fmt: skip
+    from lmzip.models import audio
+
+    return _ArrayModel(
+        audio.SoundPlan, lambda taken, level: audio.choose_plan(taken.samples, taken.depth, level),
+        audio.check_plan, audio.encode_samples, audio.decode_samples, audio.is_trusted,
+    )  # fmt: skip
+
+
+def _in_bytes(progress: Progress, shape: tuple[int, ...], size: int) -> Callable[[int], None]:
+    """Return what reports how many pixels or frames are done as bytes of the piece."""
+    count = math.prod(shape[:-1])
+    return lambda done: progress(done * size / count)

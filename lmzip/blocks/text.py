@@ -1,0 +1,214 @@
+"""Blocks of symbols in lockstep: what a network and the ensemble make of a block, and back.
+
+`lockstep.py` has the loops.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+
+from lmzip import container
+from lmzip.blocks import lockstep
+from lmzip.blocks.fallback import decode_general, encode_general, spread
+from lmzip.coders import CODER_IDS, CODERS, CoderError, pack_ranks, unpack_ranks
+from lmzip.container import LockstepPlan
+from lmzip.errors import CorruptError, LMZError, UnsupportedError
+from lmzip.models.exact.arithmetic import FREQUENCY_BITS
+from lmzip.models.mixing.code_length import UNIT, log2_integer
+from lmzip.models.networks.profile import is_portable
+from lmzip.models.protocols import Model, Predictor
+from lmzip.models.text.binarisation import best_shape
+from lmzip.models.text.context_subset import Parts
+from lmzip.models.text.numbers import HISTORY_LIMIT
+from lmzip.models.text.row_length import find_record
+from lmzip.models.text.tree import Tree, make_tree
+from lmzip.options import Options, Progress
+
+if TYPE_CHECKING:
+    from lmzip.models.text.ensemble import Ensemble
+
+_SAMPLE = 1 << 11  # bytes; whether the network helps is judged by pieces of this size
+_RANK_PACKERS = (container.ZSTD, container.LZMA)
+
+
+def network_helps(data: bytes, model: Model) -> bool:
+    """Whether the network alone needs clearly fewer bits for samples of the data than their bytes' frequencies do."""
+    pieces = spread(data, _SAMPLE, 4 if len(data) > 8 * _SAMPLE else 1)
+    cut = [model.encode(piece) for piece in pieces]
+    steps = min(min(len(symbols) for symbols in cut), _SAMPLE // 4)
+    table = np.stack([symbols[:steps] for symbols in cut])
+    frequencies = model.begin(len(table), False, steps).prefill(table)
+    chosen = np.take_along_axis(frequencies, table.T[:, :, None].astype(np.int64), axis=2)
+    needed = FREQUENCY_BITS * UNIT * table.size - int(log2_integer(chosen).sum())
+    counts = np.bincount(np.frombuffer(b"".join(pieces), np.uint8), minlength=256)
+    counts, total = counts[counts > 0], int(counts.sum())
+    entropy = int(log2_integer(np.array([total]))[0]) * total - int((counts * log2_integer(counts)).sum())
+    return 10 * needed * total < 9 * entropy * int(model.tree.length[table].sum())
+
+
+def encode_in_lockstep(
+    type_: int, data: bytes, model: Model | None, file_start: bool, options: Options,
+    limit: Callable[[], int | None], progress: Progress,
+) -> bytes | None:  # fmt: skip
+    """Return the payload of a block of a lockstep type.
+
+    limit: asked now and then for the bytes that it must stay under, None while that is not known; None is
+    returned as soon as it cannot.
+    """
+    model = None if type_ == container.ADAPTIVE else model
+    symbols = np.frombuffer(data, np.uint8).astype(np.int32) if model is None else model.encode(data)
+    plan = plan_for(type_, data, symbols, model, file_start, options)
+    windows, encoder = plan.windows, CODERS[plan.coder][0]()
+    stride = lockstep.stride_of(windows, 1 if model is None else model.alphabet)
+
+    def watch(done: int, size: int) -> None:
+        most = limit()
+        if most is not None and _at_least(size) >= most:
+            raise lockstep.TooLong
+        progress(done * len(data) / len(symbols))
+
+    try:
+        if type_ == container.RANK and model is not None:
+            session = model.begin(windows, file_start, stride)
+            ranks = lockstep.encode_ranks(session, symbols, windows, watch, stride)
+            return _pack_ranks(ranks, plan)
+        if type_ == container.MODEL and model is not None:
+            session = model.begin(windows, file_start, stride)
+            lockstep.encode_symbols(session, symbols, windows, encoder, watch, stride)
+        else:
+            network = None if model is None else model.begin(windows, file_start, stride, beside=1)
+            ensemble = ensemble_for(plan, len(data), model)
+            lockstep.encode_decisions(ensemble, network, symbols, windows, encoder, watch, stride)
+            ensemble.release()
+    except lockstep.TooLong:
+        return None
+    return container.create_lockstep_payload(type_, plan) + encoder.finish()
+
+
+def plan_for(
+    type_: int, data: bytes, symbols: lockstep.Symbols, model: Model | None, file_start: bool, options: Options
+) -> LockstepPlan:
+    """Return how the symbols of a block are to stand in its code; model: the one that they are of, None for bytes."""
+    record = find_record(data) if type_ in container.DECISION_TYPES else 0
+    windows = _windows_for(symbols, data, model, options)
+    parts = options.plan.parts if type_ in container.DECISION_TYPES else Parts(0, 0)
+    shape = best_shape(data) if type_ == container.ADAPTIVE else 0
+    return LockstepPlan(len(symbols), windows, CODER_IDS[options.coder], file_start, record, *parts, shape)
+
+
+def decode_in_lockstep(
+    type_: int, payload: bytes, raw_size: int, predictor: Predictor | None, what: str, progress: Progress
+) -> bytes:
+    """Return the raw_size bytes of a block of a lockstep type; what: its name in errors.
+
+    Raises CorruptError and UnsupportedError.
+    """
+    model = None if type_ == container.ADAPTIVE else cast("Model", predictor)
+    if model is not None and model.kind != "bytes":
+        raise CorruptError(f"{what}: its model {model.id} is one of the kind {model.kind}")
+    plan, start = container.parse_lockstep_payload(type_, payload, raw_size)
+    if plan.coder not in (_RANK_PACKERS if type_ == container.RANK else CODERS):
+        raise UnsupportedError(f"{what}: coder {plan.coder} is of a newer lmzip")
+    parts = Parts(plan.contexts, plan.sets)
+    if type_ in container.DECISION_TYPES and not parts.are_known():
+        raise UnsupportedError(f"{what}: contexts {parts.contexts:#x}, sets {parts.sets:#x} are of a newer lmzip")
+
+    def report(done: int) -> None:
+        progress(done * raw_size / plan.symbols)
+
+    try:
+        if type_ == container.RANK and model is not None:
+            session = model.begin(plan.windows, plan.file_start)
+            symbols = lockstep.decode_ranks(session, _unpack_ranks(payload, start, plan, what), plan.windows, report)
+            return model.decode(symbols, raw_size)
+        if type_ == container.MODEL and model is not None:
+            decoder = CODERS[plan.coder][1](payload[start:])
+            session = model.begin(plan.windows, plan.file_start)
+            symbols = lockstep.decode_symbols(session, decoder, plan.symbols, plan.windows, report)
+            decoder.finish()
+        else:
+            from lmzip.coders.bits import finish_bits, open_bits  # numba takes its time
+
+            cohorts = lockstep.cohorts(plan.windows)
+            sessions = [
+                model.begin(len(part), plan.file_start and part.start == 0, beside=len(cohorts) - 1)
+                for part in cohorts if model is not None
+            ]  # fmt: skip
+            reader = open_bits(plan.coder, payload[start:])
+            ensemble = ensemble_for(plan, raw_size, model)
+            symbols = lockstep.decode_decisions(ensemble, sessions, reader, plan.symbols, plan.windows, report)
+            finish_bits(reader)
+            ensemble.release()
+        if model is None:
+            return symbols.astype(np.uint8).tobytes()
+        return model.decode(symbols, raw_size)
+    except (CoderError, ValueError) as error:
+        raise CorruptError(f"{what}: {error}") from error
+
+
+def _at_least(size: int) -> int:
+    """Return what a payload takes at least, from what its coder says that the code so far takes at most.
+
+    What a limit ends must have lost: whether there is a limit yet is a matter of threads, the result is not. The
+    bound of rANS is 1 % and a few words above the code, that of the range coder at most one word.
+    """
+    return size - size // 64 - 64
+
+
+def _pack_ranks(ranks: lockstep.Symbols, plan: LockstepPlan) -> bytes:
+    """Return the payload of a block of ranks."""
+    packed = pack_ranks(ranks)
+    packer, code = encode_general(packed)
+    head = container.create_lockstep_payload(container.RANK, dataclasses.replace(plan, coder=packer))
+    return head + container.create_varint(len(packed)) + code
+
+
+def _unpack_ranks(payload: bytes, start: int, plan: LockstepPlan, what: str) -> lockstep.Symbols:
+    """Return the ranks that a payload has from `start` on."""
+    size, start = container.parse_varint(payload, start, 3 * plan.symbols, f"{what}: size of the ranks")
+    return unpack_ranks(decode_general(plan.coder, payload[start:], size, what), plan.symbols)
+
+
+def ensemble_for(plan: LockstepPlan, size: int, model: Model | None) -> Ensemble:
+    """Return the ensemble of a block of `size` bytes."""
+    from lmzip.models.text.ensemble import Ensemble, is_trusted  # numba takes its time
+
+    if not is_trusted():
+        raise LMZError(
+            "the ensemble does not compute exactly on this machine: its self-test gives other integers than everywhere "
+            "else. Nothing was coded. Please report this with the output of `lmzip models info`"
+        )
+    parts = Parts(plan.contexts, plan.sets)
+    if model is None:
+        return Ensemble(_byte_tree(plan.shape), plan.windows, size, plan.record, False, parts)
+    return Ensemble(model.tree, plan.windows, size, plan.record, True, parts, model.prior)
+
+
+@functools.cache
+def _byte_tree(shape: int) -> Tree:
+    """Return the tree of blocks without a network, whose symbols are bytes."""
+    return make_tree([bytes([byte]) for byte in range(256)], shape)
+
+
+def _windows_for(symbols: lockstep.Symbols, data: bytes, model: Model | None, options: Options) -> int:
+    """Return the number of windows: the level's, or fewer where the model wants that or one would be much longer.
+
+    Windows keep the threads of a network busy. Without one they would only part what belongs together: programs take
+    up to 7 % fewer bytes in one.
+    """
+    if model is None:
+        return 1
+    windows = min(options.plan.windows(len(data)), len(symbols), model.most_windows)
+    if not is_portable(model.profile):
+        windows = min(windows, lockstep.TWO_COHORTS - 1)  # so that the decoder too asks for all of them at once
+    while windows > 1:
+        longest = model.tree.length[lockstep.cut(symbols, windows)].sum(axis=1).max()
+        if windows * longest <= HISTORY_LIMIT * len(data):
+            break
+        windows //= 2
+    return windows

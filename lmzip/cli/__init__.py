@@ -1,0 +1,1 @@
+"""The command line: arguments, files, messages. Nothing imports it but the entry point."""

@@ -1,0 +1,1 @@
+"""PNG files as pixels and side data."""

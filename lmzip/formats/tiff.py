@@ -1,0 +1,90 @@
+"""Where the pixels of a TIFF are: baseline, not compressed, its strips one behind the other."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from lmzip.formats.raw import BIG_ENDIAN, RawLayout, Rows
+from lmzip.formats.side_data import HEAD_SIZE, MAX_CHANNELS, Taken
+
+_SIZES = {1: "B", 3: "H", 4: "I"}  # of the types of fields that hold integers
+_WIDTH, _HEIGHT, _BITS, _METHOD, _COLOUR, _OFFSETS, _CHANNELS, _LENGTHS, _PLANES = (
+    256, 257, 258, 259, 262, 273, 277, 279, 284,
+)  # fmt: skip
+_ORDER, _TILES, _FORMAT = 266, 322, 339
+_PALETTE = 3
+_MOST_STRIPS = 1 << 20
+
+
+def _read_fields(data: bytes) -> dict[int, tuple[int, ...]] | None:
+    """Read the integers of the first directory; None where they are not within the data."""
+    order = "<" if data[:2] == b"II" else ">"
+    (at,) = struct.unpack_from(order + "I", data, 4)
+    if at + 2 > len(data):
+        return None
+    (count,) = struct.unpack_from(order + "H", data, at)
+    if at + 2 + 12 * count > len(data):
+        return None
+    fields: dict[int, tuple[int, ...]] = {}
+    for entry in range(at + 2, at + 2 + 12 * count, 12):
+        tag, type_, number = struct.unpack_from(order + "HHI", data, entry)
+        if type_ not in _SIZES or number > _MOST_STRIPS:
+            continue
+        pattern = f"{order}{number}{_SIZES[type_]}"
+        size = struct.calcsize(pattern)
+        place = entry + 8 if size <= 4 else struct.unpack_from(order + "I", data, entry + 8)[0]
+        if place + size > len(data):
+            return None
+        fields[tag] = struct.unpack_from(pattern, data, place)
+    return fields
+
+
+def _find_rows(data: bytes) -> RawLayout | None:
+    fields = _read_fields(data)
+    if not fields or _TILES in fields:
+        return None
+
+    def first(tag: int, default: int = 0) -> int:
+        return (fields.get(tag) or (default,))[0]
+
+    width, height, channels = first(_WIDTH), first(_HEIGHT), first(_CHANNELS, 1)
+    bits, offsets, lengths = set(fields.get(_BITS, (1,))), fields.get(_OFFSETS, ()), fields.get(_LENGTHS, ())
+    plain = first(_METHOD, 1) == first(_PLANES, 1) == first(_ORDER, 1) == first(_FORMAT, 1) == 1
+    if not plain or len(bits) != 1 or not (width and height and 0 < channels <= MAX_CHANNELS and offsets):
+        return None
+    (depth,) = bits
+    if depth not in (1, 2, 4, 8, 16):
+        return None
+    palette = first(_COLOUR) == _PALETTE and channels == 1 and depth <= 8
+    rows = Rows("image", width, channels, depth, depth, palette, BIG_ENDIAN if depth == 16 and data[:2] == b"MM" else 0)
+    ends = [offset + length for offset, length in zip(offsets, lengths, strict=False)]
+    if len(offsets) > 1 and ends[: len(offsets) - 1] != list(offsets[1:]):
+        return None
+    return RawLayout(rows, offsets[0], height)
+
+
+@dataclass(frozen=True)
+class LateLayout:
+    """A TIFF whose directory stands behind its pixels, so that it takes the whole file to find them."""
+
+    kind: str = "image"
+    whole: bool = True
+
+    def block_end(self, start: int, most: int) -> int:
+        """Return the end of a full block."""
+        return start + most
+
+    def take(self, data: bytes, start: int) -> Taken | None:
+        """Take apart a whole file."""
+        layout = _find_rows(data) if start == 0 and len(data) >= 8 else None
+        return layout.take(data, start) if layout else None
+
+
+def find_tiff(head: bytes) -> RawLayout | LateLayout | None:
+    """Find the rows, or that they must be looked for in the whole file."""
+    if head[:4] not in (b"II*\0", b"MM\0*") or len(head) < 8:
+        return None
+    if len(head) >= HEAD_SIZE and _read_fields(head) is None:
+        return LateLayout()
+    return _find_rows(head)

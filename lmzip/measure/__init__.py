@@ -1,0 +1,1 @@
+"""Sizes and speeds of lmzip and of other compressors, for `lmzip report` and the benchmarks."""

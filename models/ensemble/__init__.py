@@ -1,1 +1,0 @@
-"""A language model's predictions mixed with models that learn the block while it is coded."""

@@ -1,0 +1,159 @@
+# mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
+"""What lies around the attention, for the CPU: embedding, feed-forward and frequencies as numba kernels.
+
+See `rows.py` for the rules that they keep.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lmzip.models.exact.arithmetic import FREQUENCY_TOTAL, GELU_1, GELU_3, OUTPUT_ONE
+from lmzip.models.exact.cpu.panels import weight_product
+from lmzip.models.exact.cpu.rows import (
+    MINUS_INFINITY,
+    ONE,
+    ZERO,
+    add_product,
+    exp_integer,
+    exponential,
+    f32,
+    f64,
+    i32,
+    i64,
+    kernel,
+    left_factor,
+    norm_quantise,
+    quantise,
+    space_for,
+    values_of,
+)
+
+CHUNK = 64  # rows at a time where many are wide: what they need stays in the cache
+
+
+@kernel
+def embed(ids, table, scale, x):
+    """Write the embeddings of ids (rows,) to x (rows, hidden) float32."""
+    for r in range(len(ids)):
+        for i in range(x.shape[1]):
+            x[r, i] = f32(table[ids[r], i]) * scale[ids[r]]
+
+
+@kernel
+def add_rows(rows, table, scale, x):
+    """Add the embeddings of rows (n,) to x (n, hidden) float32."""
+    for r in range(len(rows)):
+        for i in range(x.shape[1]):
+            x[r, i] = x[r, i] + f32(table[rows[r], i]) * scale[rows[r]]
+
+
+@kernel
+def add_positions(x, table, scale, start, steps):
+    """Add the embeddings of positions start, start + 1 ... to x (batch * steps, hidden) float32."""
+    for r in range(x.shape[0]):
+        position = start + r % steps
+        for i in range(x.shape[1]):
+            x[r, i] = x[r, i] + f32(table[position, i]) * scale[position]
+
+
+@kernel
+def _activate(y, scale, weight_scale, bias, gelu, gated, most, q, scale_out):
+    """Apply the activation to y, the first half of y (rows, 2 * inner) times the second if gated, into q and scale_out.
+
+    silu(x) = x * sigmoid(x), gelu(x) = x * sigmoid(x * (GELU_1 + GELU_3 * x * x)).
+    """
+    f = np.empty(len(weight_scale), f32)
+    inner = len(f) // 2 if gated else len(f)
+    a = np.empty(inner, f32)
+    for r in range(y.shape[0]):
+        values_of(y[r], scale[r], weight_scale, bias, f)
+        for i in range(inner):
+            g = f[i]
+            v = g
+            if gelu:
+                v = g * g
+                v = v * GELU_3
+                v = v + GELU_1
+                v = v * g
+            e = exponential(abs(v))
+            a[i] = (g if v > ZERO else g * e) / (ONE + e)
+        if gated:
+            up = f[inner:]
+            for i in range(inner):
+                a[i] = a[i] * up[i]
+        scale_out[r] = quantise(a, most, q[r])
+
+
+@kernel
+def feed_forward(x, norm, gelu, gated, gate_up, down):
+    """Add a layer's feed-forward to the residual x (rows, hidden) float32.
+
+    norm: gain, bias and eps of the norm before. gelu, gated: see `_activate`. gate_up, down: panels, scales, bias
+    (empty: none) of the projections and the largest integer of their left factor.
+    """
+    gate_up_panels, gate_up_scale, gate_up_bias, gate_up_most = gate_up
+    down_panels, down_scale, down_bias, down_most = down
+    n = min(len(x), CHUNK)
+    scale = np.empty(n, f32)
+    q, y = left_factor(n, gate_up_panels), space_for(n, gate_up_panels)
+    inner, z = left_factor(n, down_panels), space_for(n, down_panels)
+    for first in range(0, len(x), n):
+        part = x[first : first + n]
+        n = len(part)
+        norm_quantise(part, norm, gate_up_most, q, scale)
+        weight_product(q[:n], gate_up_panels, y[:n])
+        _activate(y[:n], scale, gate_up_scale, gate_up_bias, gelu, gated, down_most, inner, scale)
+        weight_product(inner[:n], down_panels, z[:n])
+        add_product(part, z, scale, down_scale, down_bias)
+
+
+@kernel
+def frequencies(y, scale, weight_scale, out):
+    """Turn logits y (rows, at least alphabet) into frequencies >= 1 that add up to FREQUENCY_TOTAL.
+
+    scale: (rows,); weight_scale: (alphabet,); out: (rows, alphabet) uint32, the result. The part that
+    rounding leaves over goes to the first of the most likely symbols.
+    """
+    alphabet = out.shape[1]
+    room = FREQUENCY_TOTAL - alphabet
+    for r in range(out.shape[0]):
+        s = scale[r]
+        largest = MINUS_INFINITY
+        for i in range(alphabet):
+            largest = max(largest, f32(y[r, i]) * (s * weight_scale[i]))
+        total = i64(0)
+        for i in range(alphabet):
+            weight = exp_integer(largest - f32(y[r, i]) * (s * weight_scale[i]), OUTPUT_ONE)
+            out[r, i] = weight
+            total += i64(weight)
+        # A hair under room / total: the floors can then never add up to more than room.
+        share = f64(room) / f64(total) * (f64(1) - f64(2.0**-40))
+        used = i32(0)
+        for i in range(alphabet):
+            c = i32(f64(i32(out[r, i])) * share)
+            used = i32(used + c)
+            out[r, i] = i32(c + 1)
+        best = 0
+        while f32(y[r, best]) * (s * weight_scale[best]) != largest:
+            best += 1
+        out[r, best] += np.uint32(room - used)
+
+
+@kernel
+def predict(x, norm, head, out):
+    """Write the frequencies after x (rows, hidden) float32 to out (rows, alphabet) uint32.
+
+    norm: gain, bias and eps of the last norm. head: panels, scales, an empty bias of the last product and the
+    largest integer of its left factor.
+    """
+    panels, head_scale, _, most = head
+    n = min(len(x), CHUNK)
+    scale = np.empty(n, f32)
+    q, y = left_factor(n, panels), space_for(n, panels)
+    for first in range(0, len(x), n):
+        part = x[first : first + n]
+        n = len(part)
+        norm_quantise(part, norm, most, q, scale)
+        weight_product(q[:n], panels, y[:n])
+        frequencies(y, scale, head_scale, out[first : first + n])

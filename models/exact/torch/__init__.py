@@ -1,0 +1,1 @@
+"""The engine for any device of torch: plain tensor operations."""

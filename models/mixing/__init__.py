@@ -1,0 +1,1 @@
+"""What the models of text, pictures and sound share: mixer, adaptive probability maps, hashes, least squares."""

@@ -1,0 +1,1 @@
+"""The context-mixing ensemble: a network and models that learn the block, mixed decision by decision."""
