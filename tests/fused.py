@@ -87,18 +87,19 @@ def control() -> dict[str, list[str]]:
 
 def run_central() -> None:
     """Call a few kernels where most floats are multiplied and added."""
-    from lmzip.models.audio import filters, least_squares
+    from lmzip.models.audio import filters, samples
     from lmzip.models.exact.cpu import kernels, recurrence, rows
+    from lmzip.models.mixing import least_squares
 
     single = [np.ones(16, np.float32) for _ in range(8)]
     table, whole = np.ones((2, 16), np.float32), np.ones((2, 16), np.int32)
     rows.norm_quantise(table, (single[0], single[1], 1e-5), np.float32(127), whole.astype(np.int16), single[2][:2])
     kernels.frequencies(whole, single[0][:2], single[1], np.ones((2, 16), np.uint32))
     recurrence._recur(*single)
-    sums, double = np.ones((8, 16)), np.ones(8)
-    least_squares.accumulate(sums, double, 0.5, 0.99)
-    least_squares.solve(sums, np.ones((8, 16)), double, 0.5)
-    least_squares.predict_linear(double, double)
+    sums, double = np.ones((8, 12)), np.ones(12)
+    least_squares.accumulate(sums, double, 8, 0.99, 0.01)
+    least_squares.solve(sums, double, 8, 1.0, 0.5, 4.0)
+    samples.predict_linear(double, double)
     filters.filter_predict(single[0], np.ones(16 + 4096, np.float32), 5)
     filters.filter_learn(single[0], np.ones(16 + 4096, np.float32), 0.5, 5, 0.5, 0.5, 0.5)
 

@@ -13,12 +13,12 @@ import pytest
 PROGRAM = Path(__file__).parent / "fused.py"
 EXPECTED = {
     "central": {
-        "exact.rows.norm_quantise", "exact.kernels.frequencies", "exact.recurrence._recur",
-        "audio.least_squares.accumulate", "audio.least_squares.solve", "audio.filters.filter_learn",
+        "exact.cpu.rows.norm_quantise", "exact.cpu.kernels.frequencies", "exact.cpu.recurrence._recur",
+        "mixing.least_squares.accumulate", "mixing.least_squares.solve", "audio.filters.filter_learn",
     },
     "all": {
-        "exact.attention.attention", "exact.kernels.feed_forward", "exact.recurrence.time_mixing",
-        "audio.samples.code", "image.samples.code_row", "ensemble.decisions.code",
+        "exact.cpu.attention.attention", "exact.cpu.kernels.feed_forward", "exact.cpu.recurrence.time_mixing",
+        "audio.samples.code", "image.samples.code_row", "text.decisions.code",
     },
 }  # fmt: skip
 

@@ -10,13 +10,17 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from lmzip.models.mixing.logistic import EXP_ONE, exp_minus
+
 # Samples are scaled by a power of two, the unit, so that the largest of a block lies within 2**15.
 SCALED_BITS = 15
-# A solver with discount d adds REGULAR * (1 - d) units squared to the diagonal, at least REGULAR_MIN.
-REGULAR, REGULAR_MIN = 50.0, 0.001
-# The final predictions: discounts of their solvers, and what REGULAR is multiplied by.
+# Least squares with discount d add RIDGE * (1 - d) units squared to the diagonal, at least RIDGE_MIN.
+RIDGE, RIDGE_MIN = 50.0, 0.001
+WEIGHT_LIMIT = 1024.0
+PRODUCT_UNIT = 1048576.0  # parts of 1 to which the products of a prediction are cut
+# The final predictions: discounts of their least squares, and what RIDGE is multiplied by.
 FINAL_DISCOUNTS = (0.997, 0.99)
-FINAL_REGULAR = 0.1
+FINAL_RIDGE = 0.1
 # Mean absolute errors: rates of their running means, first value as a share of the range, least value in samples.
 FAST, SLOW = 1 / 14, 1 / 128
 FIRST_SCALE, SCALE_MIN = 100.0, 0.02
@@ -30,24 +34,6 @@ NEAR, MIDDLE, FAR = 0.288, 0.693, 1.386
 CDF_REACH = 24  # mean absolute errors that the distribution functions reach, on either side
 CDF_STEPS = 32  # entries of a table for each of them
 LAPLACE, LOGISTIC = 0, 1
-_BITS = 60
-_ONE = 1 << _BITS
-
-
-def _exp_minus(numerator: int, denominator: int) -> int:
-    """Return exp(-numerator / denominator) over 2**60, by the series of a halved argument."""
-    halvings = 0
-    while numerator >> halvings >= denominator:
-        halvings += 1
-    x = (numerator << _BITS) // (denominator << halvings)
-    term, result, k = _ONE, 0, 0
-    while term:
-        result += -term if k % 2 else term
-        k += 1
-        term = (term * x >> _BITS) // k
-    for _ in range(halvings):
-        result = result * result >> _BITS
-    return result
 
 
 @functools.cache
@@ -62,16 +48,10 @@ def distribution_functions() -> NDArray[np.float64]:
         tail = []
         for i in range(CDF_REACH * CDF_STEPS + 1):
             if shape == LAPLACE:
-                tail.append(_exp_minus(i, CDF_STEPS) // 2)
+                tail.append(exp_minus(i, CDF_STEPS) // 2)
             else:  # its mean absolute value is 2 ln 2
-                e = _exp_minus(i * 1386294, CDF_STEPS * 1000000)
-                tail.append(e * _ONE // (_ONE + e))
-        upper = [(_ONE - v) / _ONE for v in tail]
-        rows.append([v / _ONE for v in tail[:0:-1]] + upper + [upper[-1]])
+                e = exp_minus(i * 1386294, CDF_STEPS * 1000000)
+                tail.append(e * EXP_ONE // (EXP_ONE + e))
+        upper = [(EXP_ONE - v) / EXP_ONE for v in tail]
+        rows.append([v / EXP_ONE for v in tail[:0:-1]] + upper + [upper[-1]])
     return np.array(rows, np.float64)
-
-
-@functools.cache
-def counter_shares() -> NDArray[np.int32]:
-    """Return how far, of 65536, a counter moves that has seen so many decisions."""
-    return (131072 // (2 * np.arange(256) + 3)).astype(np.int32)

@@ -5,10 +5,19 @@ from __future__ import annotations
 
 from lmzip.models.audio.decisions import code_sample
 from lmzip.models.audio.filters import filter_learn, filter_predict
-from lmzip.models.audio.least_squares import accumulate, predict_linear, solve
-from lmzip.models.audio.numbers import CDF_STEPS, FINAL_DISCOUNTS, FINAL_REGULAR, REGULAR, REGULAR_MIN, SCALE_MIN
+from lmzip.models.audio.numbers import (
+    CDF_STEPS,
+    FINAL_DISCOUNTS,
+    FINAL_RIDGE,
+    PRODUCT_UNIT,
+    RIDGE,
+    RIDGE_MIN,
+    SCALE_MIN,
+    WEIGHT_LIMIT,
+)
 from lmzip.models.audio.state import BY_BESIDE, BY_LAST, BY_LEVEL, BY_RATIO, FIRST_SOLVER, GRADES, LEVELS, PAST, ROOM
 from lmzip.models.mixing.jit import i64, inline, kernel
+from lmzip.models.mixing.least_squares import accumulate, copy_sums, solve
 
 
 @kernel
@@ -32,6 +41,16 @@ def code(setup, state, moment, tables, values, start, waste, coding):
             values[row, c] = value
             _learn(setup, state, moment, tables, c, row, start + row, float(value))
     return True
+
+
+@inline
+def predict_linear(weights, features):
+    """Return the sum of weights times features; each product is cut to a multiple of 1 / PRODUCT_UNIT."""
+    total = i64(0)
+    for i in range(len(features)):
+        # Below 2**49, since features are below 2**19: an integer, and sums do not overflow.
+        total += i64(weights[i] * features[i] * PRODUCT_UNIT)
+    return float(total) * (1.0 / PRODUCT_UNIT)
 
 
 @inline
@@ -70,11 +89,12 @@ def _predict(setup, state, moment, tables, c, row, t):
     cascade = min(max(cascade, low), high)
     for s in range(solvers):
         steps[s] = center[FIRST_SOLVER + s]
-    for i in range(len(steps)):
+    n = state.final_weights.shape[2]
+    for i in range(n):
         steps[i] -= cascade
     moment.cascade[0] = cascade
     for f in range(FIRST_SOLVER):
-        center[f] = min(max(cascade + predict_linear(state.final_weights[c, f], steps), low), high)
+        center[f] = min(max(cascade + predict_linear(state.final_weights[c, f], steps[:n]), low), high)
     for e in range(len(center)):
         center[e] /= setup.unit
     for k in range(len(moment.mean)):
@@ -119,9 +139,16 @@ def _choose_contexts(setup, state, moment, c):
 
 
 @inline
-def _regular(setup, discount):
+def _ridge(setup, discount):
     """Return what keeps a solver's weights small: as much as some noise would in the samples that it remembers."""
-    return max(REGULAR * (1.0 - discount) * setup.unit * setup.unit, REGULAR_MIN)
+    return max(RIDGE * (1.0 - discount) * setup.unit * setup.unit, RIDGE_MIN)
+
+
+@kernel
+def _solve(sums, work, weights, n, ridge):
+    """Set the n weights to the least squares of the sums, which stay as they are."""
+    copy_sums(sums, work, n)
+    solve(work, weights, n, ridge, 0.5 * ridge, WEIGHT_LIMIT)
 
 
 @kernel
@@ -136,15 +163,18 @@ def _learn(setup, state, moment, tables, c, row, t, value):
     state.recent[c, 0] = abs(value - moment.center[0])
     for s in range(len(setup.own)):
         n = setup.own[s] + setup.beside[s]
-        sums = state.sums[c, s, :n, : (n + 8) // 8 * 8]
-        accumulate(sums, moment.features[s, :n], scaled, setup.discount[s])
+        discount, sums = setup.discount[s], state.sums[c, s]
+        moment.features[s, n] = scaled
+        accumulate(sums, moment.features[s], n, discount, 1.0 - discount)
         if (t + 3 * s) % setup.every[s] == 0:
-            solve(sums, moment.scratch, state.weights[c, s, :n], _regular(setup, setup.discount[s]))
-    lacking = scaled - moment.cascade[0]
+            _solve(sums, moment.scratch, state.weights[c, s], n, _ridge(setup, discount))
+    n = state.final_weights.shape[2]
+    moment.steps[n] = scaled - moment.cascade[0]
     for f in range(FIRST_SOLVER):
-        accumulate(state.final_sums[c, f], moment.steps, lacking, FINAL_DISCOUNTS[f])
-        regular = FINAL_REGULAR * _regular(setup, FINAL_DISCOUNTS[f])
-        solve(state.final_sums[c, f], moment.scratch, state.final_weights[c, f], regular)
+        discount = FINAL_DISCOUNTS[f]
+        accumulate(state.final_sums[c, f], moment.steps, n, discount, 1.0 - discount)
+        ridge = FINAL_RIDGE * _ridge(setup, discount)
+        _solve(state.final_sums[c, f], moment.scratch, state.final_weights[c, f], n, ridge)
     left = 0.0
     for j in range(len(setup.taps)):
         if setup.behind[j] >= 0:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from lmzip.models.audio import numbers
 from lmzip.models.audio.channel_header import Facts
 from lmzip.models.audio.settings import MOST_FEATURES, Strength
-from lmzip.models.mixing.logistic import squash_table, stretch_table
+from lmzip.models.mixing.least_squares import columns_of
+from lmzip.models.mixing.logistic import counter_rates, squash_table, stretch_table
 
 PAST = MOST_FEATURES  # zeros before the first sample
 PIECE = 512  # frames that are coded with one call and waste the same bits: format
@@ -50,9 +51,9 @@ class Channels(NamedTuple):
     """What is learnt, per channel."""
 
     signal: NDArray[np.float64]  # (channels, PAST + PIECE) scaled samples of a piece and of what stood before it
-    sums: NDArray[np.float64]  # (channels, solvers, features, width) see least_squares.py
+    sums: NDArray[np.float64]  # (channels, solvers, features, columns) see mixing/least_squares.py
     weights: NDArray[np.float64]  # (channels, solvers, features)
-    final_sums: NDArray[np.float64]  # (channels, 2, steps, width) of the final predictions
+    final_sums: NDArray[np.float64]  # (channels, 2, steps, columns) of the final predictions
     final_weights: NDArray[np.float64]  # (channels, 2, steps)
     filters: NDArray[np.float32]  # (channels, taps of all filters)
     histories: NDArray[np.float32]  # (channels, taps + ROOM of all filters)
@@ -67,11 +68,11 @@ class Channels(NamedTuple):
 class Moment(NamedTuple):
     """What is known of the sample that is being coded."""
 
-    features: NDArray[np.float64]  # (solvers, features)
-    steps: NDArray[np.float64]  # (steps,) what the solvers and filters change in the cascade's prediction
+    features: NDArray[np.float64]  # (solvers, columns) of accumulate: features, target
+    steps: NDArray[np.float64]  # (columns,) what the solvers and filters change in the cascade's prediction; target
     cascade: NDArray[np.float64]  # (1,) the cascade's prediction, scaled
     outcome: NDArray[np.float64]  # (filters,) the filters' predictions
-    scratch: NDArray[np.float64]  # (features, width)
+    scratch: NDArray[np.float64]  # (features, columns)
     center: NDArray[np.float64]  # (experts,) predictions, in samples
     mean: NDArray[np.float64]  # (distributions,) in samples
     inverse: NDArray[np.float64]  # (distributions,) CDF_STEPS / scale
@@ -92,11 +93,6 @@ class Tables(NamedTuple):
     squash: NDArray[np.int32]
     stretch: NDArray[np.int16]
     share: NDArray[np.int32]
-
-
-def width(features: int) -> int:
-    """Return the columns of a solver's matrix: the features, the target, and what fills them up to a multiple of 8."""
-    return (features + 8) // 8 * 8
 
 
 def make_setup(facts: Facts, strength: Strength) -> Setup:
@@ -123,9 +119,9 @@ def make_state(setup: Setup) -> tuple[Channels, Moment, Tables]:
     first_scale = numbers.FIRST_SCALE / setup.unit
     state = Channels(
         signal=np.zeros((channels, PAST + PIECE)),
-        sums=np.zeros((channels, solvers, features, width(features))),
+        sums=np.zeros((channels, solvers, features, columns_of(features))),
         weights=np.zeros((channels, solvers, features)),
-        final_sums=np.zeros((channels, 2, steps, width(steps))),
+        final_sums=np.zeros((channels, 2, steps, columns_of(steps))),
         final_weights=np.zeros((channels, 2, steps)),
         filters=np.zeros((channels, int(setup.taps.sum())), np.float32),
         histories=np.zeros((channels, int((setup.taps + ROOM).sum())), np.float32),
@@ -140,11 +136,11 @@ def make_state(setup: Setup) -> tuple[Channels, Moment, Tables]:
     state.mixer[..., n : n + CONTEXTS] = numbers.COUNTER_WEIGHT
     state.final_mixer[..., :SETS] = 65536 // SETS
     moment = Moment(
-        features=np.zeros((solvers, features)),
-        steps=np.zeros(steps),
+        features=np.zeros((solvers, columns_of(features))),
+        steps=np.zeros(columns_of(steps)),
         cascade=np.zeros(1),
         outcome=np.zeros(filters),
-        scratch=np.zeros((features, width(features))),
+        scratch=np.zeros((max(features, steps), columns_of(max(features, steps)))),
         center=np.zeros(experts),
         mean=np.zeros(n),
         inverse=np.zeros(n),
@@ -161,6 +157,6 @@ def make_state(setup: Setup) -> tuple[Channels, Moment, Tables]:
         cdf=numbers.distribution_functions(),
         squash=squash_table(),
         stretch=stretch_table(),
-        share=numbers.counter_shares(),
+        share=counter_rates(),
     )
     return state, moment, tables

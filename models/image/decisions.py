@@ -67,7 +67,7 @@ def learn_counters(cursor, learnt, fixed, bit):
         counter = learnt.counters[at]
         seen = i64(counter & u32(1023))
         p = i64(counter >> u32(10))
-        p += (((bit << 22) - p) * fixed.reciprocals[seen]) >> 16
+        p += (((bit << 22) - p) * fixed.counter_rates[seen]) >> 16
         p = min(max(p, 64), (1 << 22) - 64)
         learnt.counters[at] = u32(p) << u32(10) | u32(min(seen + 1, limit))
 

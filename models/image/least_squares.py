@@ -1,19 +1,18 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-"""Least squares that learn as they go: a sample is predicted from its neighbours, weights fit what came before.
+"""What the least squares of pictures have besides `lmzip.models.mixing.least_squares`: integer weights, sums by place.
 
-What came before is the row, the recent past more than the rest (`learn` with a `keep` below 1), or what lies around:
-sums of blocks of columns, in which rows further up count less (`learn` with 1, `close`, `gather`).
-
-Float steps here are exact on every machine: each is one IEEE operation on one element, in the order written; loops run
-over the elements of rows or columns, and the prediction is a sum of integers. Inputs are at most 2^17 in size and the
-covariances forget, so they stay finite. What elimination makes of nearly singular ones may not: such weights become 0.
+Some predictors learn from the whole row so far and those above, the recent past more than the rest. Others learn from
+what lies around a sample: sums of blocks of columns, in which rows further up count less.
 """
 
 from __future__ import annotations
 
-from lmzip.models.mixing.jit import i64, inline, kernel
+import numpy as np
 
-RIDGE = 8.0  # added to the diagonal, in squares of sample values
+from lmzip.models.mixing.jit import i64, inline, kernel
+from lmzip.models.mixing.least_squares import solve, span_of
+
+RIDGE = 8.0  # added to the diagonal, in squares of sample values; no pivot is below
 WEIGHT_BITS = 16  # weights are integers in units of 2^-16
 WEIGHT_MAX = float(1 << 20)
 PRECISION = 4  # predictions are in units of 2^-4
@@ -29,70 +28,37 @@ def predict(inputs, weights, n):
 
 
 @kernel
-def learn(inputs, values, target, covariance, n, keep):
-    """Add a sample to the covariances (n, n + 1), the last column of which is that with the target.
+def solve_rounded(work, weights, solution, n):
+    """Set the n integer weights to the least squares of the sums in `work` (n, columns).
 
-    values: (n + 1,) float64, overwritten. keep: what the older samples are multiplied by.
+    The sums and solution (n,) are overwritten. Weights that are too large become 0.
     """
-    for i in range(n):
-        values[i] = float(inputs[i])
-    values[n] = float(target)
-    for i in range(n):
-        x = values[i]
-        row = covariance[i]
-        for j in range(i, n + 1):
-            row[j] = row[j] * keep + x * values[j]
-
-
-@kernel
-def close(part, block, n, keep):
-    """Add what a row brought to a block of columns, all (n, n + 1), and begin anew with the next block.
-
-    keep: what the rows above are multiplied by.
-    """
-    for i in range(n):
-        for j in range(i, n + 1):
-            block[i, j] = block[i, j] * keep + part[i, j]
-            part[i, j] = 0.0
-
-
-@kernel
-def copy(covariance, work, n):
-    """Copy covariances to where they are solved."""
-    for i in range(n):
-        for j in range(i, n + 1):
-            work[i, j] = covariance[i, j]
-
-
-@kernel
-def gather(part, blocks, b, work, n):
-    """Write the covariances around block b: of its part of this row, of itself, twice, and of the blocks beside it."""
-    for i in range(n):
-        for j in range(i, n + 1):
-            work[i, j] = part[i, j] + blocks[b - 1, i, j] + blocks[b, i, j] * 2.0 + blocks[b + 1, i, j]
-
-
-@kernel
-def solve(work, weights, solution, n):
-    """Set the weights to the least squares of covariances: elimination in place, rows from the top, no pivoting."""
-    for i in range(n):
-        work[i, i] = work[i, i] + RIDGE
-    for k in range(n):
-        top = work[k]
-        pivot = top[k] if top[k] > RIDGE else RIDGE
-        top[k] = pivot
-        for i in range(k + 1, n):
-            factor = top[i] / pivot
-            row = work[i]
-            for j in range(i, n + 1):
-                row[j] = row[j] - factor * top[j]
-    for i in range(n):
-        solution[i] = work[i, n]
-    for k in range(n - 1, -1, -1):
-        value = solution[k] / work[k, k]
-        solution[k] = value
-        for i in range(k):
-            solution[i] = solution[i] - work[i, k] * value
+    solve(work, solution, n, RIDGE, RIDGE, np.inf)
     for k in range(n):
         scaled = solution[k] * float(1 << WEIGHT_BITS)
         weights[k] = int(scaled) if -WEIGHT_MAX < scaled < WEIGHT_MAX else 0
+
+
+@kernel
+def close_block(row_sums, block_sums, n, keep):
+    """Add what a row brought to a block of columns, all (n, columns), and begin anew with the next block.
+
+    keep: what the sums of the rows above are multiplied by.
+    """
+    for i in range(n):
+        first, count = span_of(i, n)
+        old, new = block_sums[i, first:], row_sums[i, first:]
+        for j in range(count):
+            old[j] = old[j] * keep + new[j]
+            new[j] = 0.0
+
+
+@kernel
+def gather_blocks(row_sums, block_sums, b, work, n):
+    """Write the sums around block b: of its part of this row, of itself, twice, and of the blocks beside it."""
+    for i in range(n):
+        first, count = span_of(i, n)
+        row, out = row_sums[i, first:], work[i, first:]
+        left, here, right = block_sums[b - 1, i, first:], block_sums[b, i, first:], block_sums[b + 1, i, first:]
+        for j in range(count):
+            out[j] = row[j] + left[j] + here[j] * 2.0 + right[j]

@@ -16,12 +16,13 @@ from lmzip.models.image.decisions import (
     RATE,
     SIGNS,
 )
-from lmzip.models.image.least_squares import close, copy, gather, learn, predict, solve
+from lmzip.models.image.least_squares import close_block, gather_blocks, predict, solve_rounded
 from lmzip.models.image.network import network_inputs, refine
 from lmzip.models.image.repeats import code_repeat, learn_repeat, set_direct_contexts
 from lmzip.models.image.state import COUNTERS, EXPERTS, LAST, MEAN, PAD, PREDICTIONS, ROWS, SQUARES
 from lmzip.models.image.tables import STEPS
 from lmzip.models.mixing.jit import combine, i32, i64, inline, kernel, once, u32
+from lmzip.models.mixing.least_squares import accumulate, copy_sums
 
 NATURAL, DIRECT = 0, 1  # modes
 RATE_LAST, RATE_FIRST, RATE_FALL = 70, 300, 8192
@@ -212,21 +213,24 @@ def remember(plane, learnt, cursor, fixed, y, x, c, phase, value, keeps, every):
         count = plane.counts[c, s]
         which = phase if s == 0 else 0
         sums = learnt.covariance[c, which] if s == 0 else learnt.parts[c, s - 1]
-        learn(cursor.inputs[s], cursor.values, target, sums, count, keeps[s] if s == 0 else 1.0)
+        for i in range(count):
+            cursor.values[i] = float(cursor.inputs[s, i])
+        cursor.values[count] = float(target)
+        accumulate(sums, cursor.values, count, keeps[s] if s == 0 else 1.0, 1.0)
         if (x + y) % every[s] == 0 or (y == 0 and x < 64):
             if s == 0:
-                copy(sums, cursor.work, count)
+                copy_sums(sums, cursor.work, count)
             else:
-                gather(sums, learnt.blocks[c, s - 1], b, cursor.work, count)
-            solve(cursor.work, learnt.weights[c, s, which], cursor.solution, count)
+                gather_blocks(sums, learnt.blocks[c, s - 1], b, cursor.work, count)
+            solve_rounded(cursor.work, learnt.weights[c, s, which], cursor.solution, count)
 
 
 @once
-def close_block(plane, learnt, b, keeps):
+def close_blocks(plane, learnt, b, keeps):
     """Let the rows below know what this row brought to a block."""
     for c in range(learnt.parts.shape[0]):
         for s in range(1, SQUARES):
-            close(learnt.parts[c, s - 1], learnt.blocks[c, s - 1, b], plane.counts[c, s], keeps[s])
+            close_block(learnt.parts[c, s - 1], learnt.blocks[c, s - 1, b], plane.counts[c, s], keeps[s])
 
 
 @kernel
@@ -266,7 +270,7 @@ def code_row(
         if mode == DIRECT:
             learn_repeat(plane, learnt, cursor, image, y, x)
         if (x + 1) % cursor.facts[BLOCK_WIDTH] == 0 or x + 1 == width:
-            close_block(plane, learnt, x // cursor.facts[BLOCK_WIDTH] + 1, keeps)
+            close_blocks(plane, learnt, x // cursor.facts[BLOCK_WIDTH] + 1, keeps)
     if last == width:
         end_row(plane, y, width, channels)
     return 0

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from lmzip.models.image import tables
 from lmzip.models.mixing import logistic
+from lmzip.models.mixing.least_squares import columns_of
 
 PAD = 4  # samples beside a row
 ROWS = 4  # rows kept, the one at hand among them
 BLOCK, MOST_BLOCKS = 8, 4096  # columns of a block at least; blocks of all channels
 SQUARES = 3  # least squares, each with inputs of its own
 NEIGHBOURS = 32  # inputs of least squares at most
+COLUMNS = columns_of(NEIGHBOURS)  # of their sums
 PREDICTIONS = 9  # squares, others, their mean by merit, and what the network makes of that
 MEAN, LAST = PREDICTIONS - 2, PREDICTIONS - 1
 EXPERTS = 9  # distributions
@@ -43,9 +45,9 @@ class Learnt(NamedTuple):
 
     # Of the first least squares, then of the others: of this row's part of the block at hand, and of the blocks of the
     # rows above, with an empty one on both sides.
-    covariance: NDArray[np.float64]  # (channels, phases, NEIGHBOURS, NEIGHBOURS + 1)
-    parts: NDArray[np.float64]  # (channels, SQUARES - 1, NEIGHBOURS, NEIGHBOURS + 1)
-    blocks: NDArray[np.float64]  # (channels, SQUARES - 1, blocks + 2, NEIGHBOURS, NEIGHBOURS + 1)
+    covariance: NDArray[np.float64]  # (channels, phases, NEIGHBOURS, COLUMNS)
+    parts: NDArray[np.float64]  # (channels, SQUARES - 1, NEIGHBOURS, COLUMNS)
+    blocks: NDArray[np.float64]  # (channels, SQUARES - 1, blocks + 2, NEIGHBOURS, COLUMNS)
     weights: NDArray[np.int32]  # (channels, SQUARES, phases, NEIGHBOURS)
     scales: NDArray[np.int32]  # (channels, PREDICTIONS, LEVELS): mean size of errors, in units of 2^-12
     bias: NDArray[np.int32]  # (channels, 1024, 2): sum of errors in units of 2^-4, count
@@ -60,8 +62,8 @@ class Learnt(NamedTuple):
 CURSOR = np.dtype(
     [
         ("inputs", np.int32, (SQUARES, NEIGHBOURS)),  # of least squares
-        ("values", np.float64, (NEIGHBOURS + 1,)),
-        ("work", np.float64, (NEIGHBOURS, NEIGHBOURS + 1)),
+        ("values", np.float64, (COLUMNS,)),
+        ("work", np.float64, (NEIGHBOURS, COLUMNS)),
         ("solution", np.float64, (NEIGHBOURS,)),
         ("features", np.int32, (FEATURES,)),  # inputs of the network, and its hidden units
         ("first_units", np.int32, (FIRST,)),
@@ -104,7 +106,7 @@ def block_width(width: int, channels: int) -> int:
 
 def make_learnt(width: int, channels: int, phases: int, bits: int) -> Learnt:
     """Return what is learnt of nothing."""
-    square = (NEIGHBOURS, NEIGHBOURS + 1)
+    square = (NEIGHBOURS, COLUMNS)
     blocks = -(-width // block_width(width, channels))
     weights = np.zeros((channels, SQUARES, phases, NEIGHBOURS), np.int32)
     levels = np.arange(LEVELS, dtype=np.int64)
@@ -142,7 +144,7 @@ def make_fixed() -> np.void:
         "squash": logistic.squash_table(),
         "distribution": tables.distribution(),
         "logs": tables.logs(),
-        "reciprocals": tables.reciprocals(),
+        "counter_rates": logistic.counter_rates(),
     }
     record = np.zeros(1, np.dtype([(name, part.dtype, part.shape) for name, part in parts.items()], align=True))[0]
     for name, part in parts.items():

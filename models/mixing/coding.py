@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.coders.bits import NO_BITS, BitReader, decode_bit
-from lmzip.models.mixing.jit import i64, inline
+from lmzip.models.mixing.jit import i64, inline, u64
 
 IMPOSSIBLE = "coded data does not fit the probabilities"  # message of the CoderError for a bit that is -1
 
@@ -60,7 +60,7 @@ def code_bit(coding, bit, probability):
         bit = i64(decode_bit(coding.reader, probability))
         if bit < 0:
             return bit
-    n = coding.coded[0]
+    n = u64(coding.coded[0])  # unsigned: an index of numba's that may be negative takes a test
     coding.bits[n], coding.probabilities[n] = bit, probability
-    coding.coded[0] = n + 1
+    coding.coded[0] = n + u64(1)
     return bit

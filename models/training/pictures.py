@@ -26,7 +26,7 @@ from lmzip.models.image.coder import Coder
 from lmzip.models.image.colour_lattice import JPEG, PHOTO_CD, to_planes
 from lmzip.models.image.decisions import BLOCK_WIDTH, SCALE
 from lmzip.models.image.network import COLOUR, GREY, LUMA, UNIT_BITS, WEIGHT_BITS, WEIGHT_MAX
-from lmzip.models.image.samples import NATURAL, begin_row, close_block, end_row, extend_up, guess, remember
+from lmzip.models.image.samples import NATURAL, begin_row, close_blocks, end_row, extend_up, guess, remember
 from lmzip.models.image.state import FEATURES, FIRST, MEAN, SECOND
 from lmzip.models.mixing.jit import i64, kernel
 
@@ -60,7 +60,7 @@ def _record_row(plane, learnt, networks, cursor, fixed, image, y, keeps, every, 
             remember(plane, learnt, cursor, fixed, y, x, c, i64(0), value, keeps, every)
         block = cursor.facts[BLOCK_WIDTH]
         if (x + 1) % block == 0 or x + 1 == width:
-            close_block(plane, learnt, x // block + 1, keeps)
+            close_blocks(plane, learnt, x // block + 1, keeps)
     end_row(plane, y, width, channels)
 
 
