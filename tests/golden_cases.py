@@ -16,9 +16,9 @@ from lmzip.cli.listing import read_frames
 from lmzip.coders import CODER_IDS
 from lmzip.container import short
 from lmzip.models.audio import SoundPlan
-from lmzip.models.image import ImagePlan, colour_lattice
+from lmzip.models.image import ImageSettings, colour_lattice
 
-PLANS = {container.IMAGE: ImagePlan._fields, container.AUDIO: SoundPlan._fields, container.SAMPLES: ("windows",)}
+PLANS = {container.IMAGE: ImageSettings._fields, container.AUDIO: SoundPlan._fields, container.SAMPLES: ("windows",)}
 
 
 @dataclasses.dataclass(frozen=True)

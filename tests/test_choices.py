@@ -19,8 +19,8 @@ from lmzip.blocks.fallback import looks_random, spread
 from lmzip.blocks.text import encode_in_lockstep, network_helps
 from lmzip.models import audio, image
 from lmzip.models.audio.channel_header import find_facts
-from lmzip.models.image import choose_plan, colour_lattice
-from lmzip.models.image.choose import choose_plan as choose_image_plan
+from lmzip.models.image import choose_settings, colour_lattice
+from lmzip.models.image.choose import choose_settings as choose_image_settings
 from lmzip.models.mixing.code_length import UNIT, bit_costs, decisions_cost, log2_integer
 from lmzip.models.text.row_length import find_record
 from lmzip.options import Options
@@ -49,11 +49,11 @@ def test_choices_ask_no_function_that_rounds_as_the_machine_does() -> None:
     assert not looks_random(text)
     assert find_record(bytes(range(13)) * 4000) == 13
     grey = pixels(80, 80, 1)
-    assert choose_plan(grey, 8, 6, False).colours == 0
-    assert choose_image_plan(grey // 64 * 64, 8, 6, False) is not None
+    assert choose_settings(grey, 8, 6, False).colours == 0
+    assert choose_image_settings(grey // 64 * 64, 8, 6, False) is not None
     planes = np.random.default_rng(1).integers(90, 150, (40, 40, 3)).astype(np.uint8)
     for kind in (colour_lattice.PHOTO_CD, colour_lattice.JPEG):
-        assert choose_plan(colour_lattice.to_pixels(planes, kind), 8, 6, False).lattice == kind
+        assert choose_settings(colour_lattice.to_pixels(planes, kind), 8, 6, False).lattice == kind
     samples = np.random.default_rng(2).integers(-500, 500, (5000, 4)).astype(np.int32)
     facts = find_facts(samples * 7)
     assert all(len(used) for used in facts.used)  # a seventh of the values occurs
@@ -123,8 +123,8 @@ def digest_of_choices() -> str:
         random = np.random.default_rng(seed)
         picture = np.clip(random.normal(128, 2 + 3 * seed, (40, 60, 3)), 0, 255).astype(np.uint8)
         picture = picture // (1 + seed % 4) * (1 + seed % 4)
-        digest.update(repr(choose_plan(picture, 8, 6, False)).encode())
-        digest.update(repr(choose_plan(picture[:, :, :1].copy(), 8, 6, False)).encode())
+        digest.update(repr(choose_settings(picture, 8, 6, False)).encode())
+        digest.update(repr(choose_settings(picture[:, :, :1].copy(), 8, 6, False)).encode())
         samples = np.cumsum(random.integers(-(2**20), 2**20, (4000, 6)), axis=0).astype(np.int32)
         samples[:, 3:] += samples[:, :3] // (2 + seed)
         facts = find_facts(samples // (1 + seed) * (1 + seed))

@@ -8,21 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lmzip.coders import CODERS, CoderError
 from lmzip.coders.bits import finish_bits, open_bits
 from lmzip.models.image import (
-    ImagePlan,
-    check_plan,
+    ImageSettings,
+    check_settings,
     choose,
-    choose_plan,
+    choose_settings,
     colour_lattice,
-    decisions,
     decode_pixels,
     encode_pixels,
     is_trusted,
@@ -33,26 +33,26 @@ from lmzip.models.image import (
 )
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
-PLAIN = ImagePlan(0, 0, 0, 0, 0, 0, 6, 0)
+PLAIN = ImageSettings(0, 0, 0, 0, 0, 0, 6, 0)
 
 
-def encode(pixels: Pixels, depth: int, plan: ImagePlan) -> bytes:
+def encode(pixels: Pixels, depth: int, settings: ImageSettings) -> bytes:
     encoder = CODERS[0][0]()
-    encode_pixels(pixels, depth, plan, encoder)
+    encode_pixels(pixels, depth, settings, encoder)
     return encoder.finish()
 
 
-def decode(data: bytes, shape: tuple[int, int, int], depth: int, plan: ImagePlan) -> Pixels:
+def decode(data: bytes, shape: tuple[int, int, int], depth: int, settings: ImageSettings) -> Pixels:
     reader = open_bits(0, data)
-    pixels = decode_pixels(shape, depth, plan, reader)
+    pixels = decode_pixels(shape, depth, settings, reader)
     finish_bits(reader)
     return pixels
 
 
-def size_of(pixels: Pixels, depth: int, plan: ImagePlan) -> int:
+def size_of(pixels: Pixels, depth: int, settings: ImageSettings) -> int:
     """Code pixels, check that they come back, return the size of the code."""
-    data = encode(pixels, depth, plan)
-    decoded = decode(data, pixels.shape, depth, plan)
+    data = encode(pixels, depth, settings)
+    decoded = decode(data, pixels.shape, depth, settings)
     assert decoded.dtype == pixels.dtype
     np.testing.assert_array_equal(decoded, pixels)
     return len(data)
@@ -77,20 +77,20 @@ def pictures(draw: st.DrawFn) -> tuple[Pixels, int]:
     return raw.astype(np.uint8 if depth <= 8 else np.uint16), depth
 
 
-@settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=60, deadline=None)
 @given(pictures(), st.integers(1, 9), st.booleans())
 def test_pixels_come_back(picture: tuple[Pixels, int], effort: int, palette: bool) -> None:
     pixels, depth = picture
-    size_of(pixels, depth, choose_plan(pixels, depth, effort, palette))
+    size_of(pixels, depth, choose_settings(pixels, depth, effort, palette))
 
 
-@settings(max_examples=40, deadline=None)
+@hypothesis.settings(max_examples=40, deadline=None)
 @given(pictures(), st.integers(0, 1), st.integers(0, 1), st.sampled_from([1, 6, 9]))
 def test_pixels_come_back_by_every_mode(picture: tuple[Pixels, int], phases: int, mode: int, effort: int) -> None:
     pixels, depth = picture
     channels = pixels.shape[2]
     network = int(mode == 0 and channels in (1, 3))
-    size_of(pixels, depth, ImagePlan(0, 0, 0, int(channels >= 3), phases, mode, effort, network))
+    size_of(pixels, depth, ImageSettings(0, 0, 0, int(channels >= 3), phases, mode, effort, network))
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 4), (1, 40000, 1), (300, 1, 3), (9, 7, 33)])
@@ -98,7 +98,7 @@ def test_pixels_come_back_by_every_mode(picture: tuple[Pixels, int], phases: int
 def test_odd_shapes_come_back(shape: tuple[int, int, int], depth: int) -> None:
     raw = np.random.default_rng(1).integers(0, 1 << depth, shape)
     pixels = raw.astype(np.uint8 if depth <= 8 else np.uint16)
-    size_of(pixels, depth, choose_plan(pixels, depth, 6, False))
+    size_of(pixels, depth, choose_settings(pixels, depth, 6, False))
 
 
 def test_extreme_values_come_back() -> None:
@@ -113,16 +113,16 @@ def test_pictures_made_of_luma_and_chroma_are_found(kind: int) -> None:
     random = np.random.default_rng(3).integers(0, 4, (64, 64, 3))
     planes = (random + np.stack([100 + x, 130 + y // 2, 130 + x // 3], axis=2)).astype(np.uint8)
     pixels = colour_lattice.to_pixels(planes, kind)
-    plan = choose_plan(pixels, 8, 6, False)
-    assert (plan.lattice, plan.corrected) == (kind, 0)
-    exact = size_of(pixels, 8, plan)
+    settings = choose_settings(pixels, 8, 6, False)
+    assert (settings.lattice, settings.corrected) == (kind, 0)
+    exact = size_of(pixels, 8, settings)
     assert exact < 0.8 * size_of(pixels, 8, PLAIN)
     pixels[5, 5] = 1, 250, 3
-    plan = choose_plan(pixels, 8, 6, False)
-    assert (plan.lattice, plan.corrected) == (kind, 1)
-    assert size_of(pixels, 8, plan) < exact + 100
+    settings = choose_settings(pixels, 8, 6, False)
+    assert (settings.lattice, settings.corrected) == (kind, 1)
+    assert size_of(pixels, 8, settings) < exact + 100
     with pytest.raises(ValueError, match="corrections"):
-        encode(pixels, 8, plan._replace(corrected=0))
+        encode(pixels, 8, settings._replace(corrected=0))
 
 
 @pytest.mark.parametrize("kind", [colour_lattice.PHOTO_CD, colour_lattice.JPEG])
@@ -133,19 +133,19 @@ def test_clipped_colours_are_no_evidence_against_a_lattice(kind: int) -> None:
     pixels = colour_lattice.to_pixels(planes, kind)
     pixels[40:, :, 0] = 255
     pixels[56:, :, 1] = 0
-    plan = choose_plan(pixels, 8, 6, False)
-    assert (plan.lattice, plan.corrected) == (kind, 1)
-    assert size_of(pixels, 8, plan) < 0.95 * size_of(pixels, 8, plan._replace(lattice=0, corrected=0, order=1))
+    settings = choose_settings(pixels, 8, 6, False)
+    assert (settings.lattice, settings.corrected) == (kind, 1)
+    assert size_of(pixels, 8, settings) < 0.95 * size_of(pixels, 8, settings._replace(lattice=0, corrected=0, order=1))
 
 
 def test_other_pictures_are_on_no_lattice() -> None:
     pixels = slopes(64, 64, 4)
-    assert choose_plan(pixels, 8, 6, False).lattice == colour_lattice.NONE
+    assert choose_settings(pixels, 8, 6, False).lattice == colour_lattice.NONE
     pixels[:48, :, 2] = 255
-    assert choose_plan(pixels, 8, 6, False).lattice == colour_lattice.NONE
+    assert choose_settings(pixels, 8, 6, False).lattice == colour_lattice.NONE
 
 
-@settings(max_examples=50, deadline=None)
+@hypothesis.settings(max_examples=50, deadline=None)
 @given(st.integers(1, 2), st.integers(0, 1 << 32))
 def test_any_colour_comes_back_from_a_lattice(kind: int, seed: int) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (8, 8, 3)).astype(np.uint8)
@@ -155,14 +155,14 @@ def test_any_colour_comes_back_from_a_lattice(kind: int, seed: int) -> None:
 
 def test_slopes_take_little_more_than_their_noise() -> None:
     pixels = slopes(128, 128, 4)  # 2 bits of noise a sample
-    plan = choose_plan(pixels, 8, 6, False)
-    assert size_of(pixels, 8, plan) < 1.4 * pixels.size * 2 / 8
-    assert size_of(pixels, 8, plan._replace(effort=1)) < 1.6 * pixels.size * 2 / 8
+    settings = choose_settings(pixels, 8, 6, False)
+    assert size_of(pixels, 8, settings) < 1.4 * pixels.size * 2 / 8
+    assert size_of(pixels, 8, settings._replace(effort=1)) < 1.6 * pixels.size * 2 / 8
 
 
 def test_flat_pictures_take_nothing() -> None:
     pixels = np.full((500, 500, 3), 77, np.uint8)
-    assert size_of(pixels, 8, choose_plan(pixels, 8, 6, False)) < 100
+    assert size_of(pixels, 8, choose_settings(pixels, 8, 6, False)) < 100
 
 
 def test_repeats_cost_little() -> None:
@@ -173,21 +173,21 @@ def test_repeats_cost_little() -> None:
 
 @pytest.mark.parametrize("helps", [False, True])
 def test_the_network_is_used_where_it_helps(monkeypatch: pytest.MonkeyPatch, helps: bool) -> None:
-    monkeypatch.setattr(choose, "_cost", lambda pixels, depth, plan: 10 + (plan.network ^ helps) + plan.colours)
+    monkeypatch.setattr(choose, "_cost", lambda pixels, depth, chosen: 10 + (chosen.network ^ helps) + chosen.colours)
     picture = slopes(40, 40, 30)
-    assert choose_plan(picture, 8, 6, False).network == helps
-    assert choose_plan(picture[:, :, :1].copy(), 8, 6, False).network == helps
-    assert not choose_plan(picture, 8, 3, False).network
-    assert not choose_plan(picture[:, :, :2].copy(), 8, 6, False).network
-    assert not choose_plan(picture[:, :, :1] & 7, 3, 6, True).network
+    assert choose_settings(picture, 8, 6, False).network == helps
+    assert choose_settings(picture[:, :, :1].copy(), 8, 6, False).network == helps
+    assert not choose_settings(picture, 8, 3, False).network
+    assert not choose_settings(picture[:, :, :2].copy(), 8, 6, False).network
+    assert not choose_settings(picture[:, :, :1] & 7, 3, 6, True).network
 
 
 def test_few_colours_are_listed() -> None:
     colours = np.random.default_rng(6).integers(0, 256, (20, 3)).astype(np.uint8)
     pixels = colours[np.random.default_rng(7).integers(0, 20, (64, 64))]
-    plan = choose_plan(pixels, 8, 6, False)
-    assert plan.colours == len(np.unique(colours, axis=0))
-    assert size_of(pixels, 8, plan) < 1.1 * 64 * 64 * np.log2(20) / 8
+    settings = choose_settings(pixels, 8, 6, False)
+    assert settings.colours == len(np.unique(colours, axis=0))
+    assert size_of(pixels, 8, settings) < 1.1 * 64 * 64 * np.log2(20) / 8
 
 
 def test_progress_counts_pixels() -> None:
@@ -200,20 +200,20 @@ def test_progress_counts_pixels() -> None:
     assert heard == told
 
 
-@settings(max_examples=60, deadline=None)
+@hypothesis.settings(max_examples=60, deadline=None)
 @given(st.binary(max_size=300), pictures(), st.integers(0, 255), st.tuples(*[st.integers(0, 1)] * 4), st.integers(0, 1))
 def test_any_data_decodes_or_is_refused(
     data: bytes, picture: tuple[Pixels, int], colours: int, bits: tuple[int, int, int, int], kind: int
 ) -> None:
     pixels, depth = picture
     order, phases, mode, network = bits
-    plan = ImagePlan(kind * 2, kind, colours, order, phases, mode, 6, network)
+    settings = ImageSettings(kind * 2, kind, colours, order, phases, mode, 6, network)
     try:
-        check_plan(plan, pixels.shape, depth)
+        check_settings(settings, pixels.shape, depth)
     except ValueError:
         return
     try:
-        decoded = decode_pixels(pixels.shape, depth, plan, open_bits(0, data))
+        decoded = decode_pixels(pixels.shape, depth, settings, open_bits(0, data))
     except CoderError:
         return
     assert decoded.shape == pixels.shape and decoded.dtype == pixels.dtype
@@ -221,7 +221,7 @@ def test_any_data_decodes_or_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("plan", "shape", "depth"),
+    ("settings", "shape", "depth"),
     [
         (PLAIN._replace(effort=0), (2, 2, 3), 8),
         (PLAIN._replace(effort=10), (2, 2, 3), 8),
@@ -246,11 +246,13 @@ def test_any_data_decodes_or_is_refused(
         (PLAIN, (1 << 20, 1 << 10, 1), 8),
     ],
 )
-def test_plans_that_no_encoder_writes_are_refused(plan: ImagePlan, shape: tuple[int, int, int], depth: int) -> None:
+def test_settings_that_no_encoder_writes_are_refused(
+    settings: ImageSettings, shape: tuple[int, int, int], depth: int
+) -> None:
     with pytest.raises(ValueError):
-        check_plan(plan, shape, depth)
+        check_settings(settings, shape, depth)
     with pytest.raises(ValueError):
-        decode_pixels(shape, depth, plan, open_bits(0, b""))
+        decode_pixels(shape, depth, settings, open_bits(0, b""))
 
 
 def test_pixels_that_do_not_fit_are_refused() -> None:
@@ -274,7 +276,7 @@ def golden_digest(number: int) -> str:
     pixels = slopes(40, 40, 6)
     pixels[10:20, 10:] = pixels[0:10, :30]
     pixels[30:] = 9
-    return hashlib.sha256(encode(pixels, 8, ImagePlan(0, 0, 0, 1, mode, mode, 6, network))).hexdigest()[:16]
+    return hashlib.sha256(encode(pixels, 8, ImageSettings(0, 0, 0, 1, mode, mode, 6, network))).hexdigest()[:16]
 
 
 @pytest.mark.parametrize("number", sorted(GOLDEN))
@@ -284,7 +286,7 @@ def test_golden_bytes(number: int) -> None:
 
 @pytest.mark.parametrize(("kind", "channels"), [(network.GREY, 1), (network.COLOUR, 3), (network.LUMA, 3)])
 def test_the_network_is_what_the_formulas_say(kind: int, channels: int) -> None:
-    networks, cursor = network.load_networks(kind), state.make_cursor()
+    networks, sample = network.load_networks(kind), np.zeros(1, state.SAMPLE)[0]
     random = np.random.default_rng(kind)
     unit = 1 << network.UNIT_BITS
 
@@ -298,13 +300,13 @@ def test_the_network_is_what_the_formulas_say(kind: int, channels: int) -> None:
         for scale in (12, 1000):
             features = random.integers(-7 * unit, 7 * unit, state.FEATURES)
             features[n:] = 0
-            cursor["features"][:], cursor["predictions"][state.MEAN] = features, 4000
-            cursor["facts"][decisions.SCALE] = scale
-            network.refine(networks, cursor, c)
+            sample["features"][:], sample["predictions"][state.MEAN] = features, 4000
+            sample["feature_scale"] = scale
+            network.refine(networks, sample, c)
             units = layer(features, networks.first[c], networks.first_bias[c])
             units = layer(units, networks.second[c], networks.second_bias[c])
             change = (units @ networks.last[c] + networks.last_bias[c, 0]) * scale / (unit << network.WEIGHT_BITS)
-            assert cursor["predictions"][state.LAST] == 4000 + np.floor(change + 0.5)
+            assert sample["predictions"][state.REFINED] == 4000 + np.floor(change + 0.5)
 
 
 def test_no_sum_of_the_network_leaves_32_bits() -> None:

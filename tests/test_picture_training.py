@@ -28,13 +28,13 @@ def test_what_is_recorded_is_what_the_coder_sees(kind: int, channels: int) -> No
     image = pictures.planes_of(waves(1), kind, 1)
     inputs, targets = pictures.record(image, kind)
     coder = Coder(image.shape, 8, 1, 0, kind, 6)
-    coder.networks = network.no_networks(channels)  # weights do not change what is seen
+    coder.model = coder.model._replace(networks=network.no_networks(channels))  # weights do not change what is seen
     for y in range(len(image)):
         list(coder.row(image, y))
     samples = (len(image) - pictures.SKIPPED) * image.shape[1]
     assert inputs.shape == (samples, channels, network.FEATURES) and targets.shape == (samples, channels, 2)
-    assert np.array_equal(inputs[-1, -1], coder.cursor["features"])
-    assert targets[-1, -1, 0] == 16 * int(image[-1, -1, -1]) - coder.cursor["predictions"][MEAN]
+    assert np.array_equal(inputs[-1, -1], coder.model.sample["features"])
+    assert targets[-1, -1, 0] == 16 * int(image[-1, -1, -1]) - coder.model.sample["predictions"][MEAN]
 
 
 def test_a_trained_network_is_rounded_to_one_that_says_the_same(tmp_path: Path) -> None:

@@ -168,8 +168,9 @@ def _array_model(kind: str) -> _ArrayModel:
         from lmzip.models import image  # numba takes its time
 
         return _ArrayModel(
-            image.ImagePlan, lambda taken, level: image.choose_plan(taken.samples, taken.depth, level, taken.palette),
-            image.check_plan, image.encode_pixels, image.decode_pixels, image.is_trusted,
+            image.ImageSettings,
+            lambda taken, level: image.choose_settings(taken.samples, taken.depth, level, taken.palette),
+            image.check_settings, image.encode_pixels, image.decode_pixels, image.is_trusted,
         )  # fmt: skip
     from lmzip.models import audio
 

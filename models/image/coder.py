@@ -1,4 +1,4 @@
-"""The rows of one picture to decisions and back."""
+"""The coder of one picture: it makes the model's state, and runs the kernel (`rows.py`) over pieces of rows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader
-from lmzip.models.image import state
 from lmzip.models.image.binarise import MOST_DECISIONS
-from lmzip.models.image.decisions import BLOCK_WIDTH, LIMIT, MATCH
 from lmzip.models.image.network import load_networks
-from lmzip.models.image.samples import code_row
+from lmzip.models.image.rows import code_row
+from lmzip.models.image.state import NEIGHBOURS, SOLVED, RowSettings, block_width, make_model
 from lmzip.models.mixing.coding import IMPOSSIBLE, Decisions, make_coding, take_decisions
 
 Pixels = NDArray[Any]  # of uint8 or uint16
@@ -29,7 +28,7 @@ _FAST = ((_NONE, (5, 4, 0), _NONE), (8, 8, 8))
 _USUAL = (((11, 8, 3), (7, 4, 1), (11, 6, 3)), (6, 3, 6))
 _SLOW = (_USUAL[0], (1, 1, 1))
 
-_PIECE = 1 << 14  # samples that are coded in one call
+_PIECE = 1 << 14  # samples that are coded by one call of the kernel
 Numbers = tuple[tuple[int, int, int], ...]  # for each of the least squares: of _NEAR, of _CODED, of _LATER
 
 
@@ -41,19 +40,18 @@ class Coder:
         reader: BitReader = NO_BITS,
     ) -> None:  # fmt: skip
         """phases: 1 or 4. mode: NATURAL or DIRECT. network: its kind, or 0. effort: 1 to 9. reader: of a decoder."""
-        height, width, channels = shape
-        self._top, self._phases, self._mode = (1 << depth) - 1, phases, mode
+        _, width, channels = shape
         counts, every = _FAST if effort <= 3 else _USUAL if effort < 9 else _SLOW
-        self.plane = state.make_plane(width, channels, *_neighbours(channels, counts))
-        bits = min(max((height * width * channels).bit_length() + 2, 14), 22)
-        self.learnt = state.make_learnt(width, channels, phases, bits)
-        self.networks = load_networks(network)
-        self.cursor, self.fixed = state.make_cursor(), state.make_fixed()
-        self.cursor["facts"][[LIMIT, MATCH, BLOCK_WIDTH]] = 250, -1, state.block_width(width, channels)
-        self._pixels = max(_PIECE // channels, 1)
-        most = min(self._pixels, width) * channels * MOST_DECISIONS
-        self._coding = make_coding(most, reader)
-        self.keeps, self.every = np.array(_KEEPS), np.array(every, np.int64)
+        self._piece = max(_PIECE // channels, 1)
+        self.model = make_model(
+            shape,
+            RowSettings((1 << depth) - 1, phases, mode, block_width(width, channels)),
+            _neighbours(channels, counts),
+            np.array(_KEEPS),
+            np.array(every, np.int64),
+            load_networks(network),
+            make_coding(min(self._piece, width) * channels * MOST_DECISIONS, reader),
+        )
 
     def row(self, image: NDArray[np.uint16], y: int) -> Iterator[Decisions]:
         """Code a row of an image (height, width, channels), which is written where the coder has a reader.
@@ -62,21 +60,16 @@ class Coder:
         pieces of the row; they are overwritten by the next piece.
         """
         width = image.shape[1]
-        for first in range(0, width, self._pixels):
-            possible = code_row(
-                self.plane, self.learnt, self.networks, self.cursor, self.fixed, image, y, first,
-                min(first + self._pixels, width), self._top, self._phases, self._mode, self.keeps, self.every,
-                self._coding,
-            )  # fmt: skip
-            if possible < 0:
+        for first in range(0, width, self._piece):
+            if code_row(self.model, image, y, first, min(first + self._piece, width)) < 0:
                 raise CoderError(IMPOSSIBLE)
-            yield take_decisions(self._coding)
+            yield take_decisions(self.model.decider.coding)
 
 
 def _neighbours(channels: int, numbers: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the inputs of least squares: places (channels, SQUARES, NEIGHBOURS, 3) and their numbers."""
-    places = np.zeros((channels, state.SQUARES, state.NEIGHBOURS, 3), np.int64)
-    counts = np.zeros((channels, state.SQUARES), np.int64)
+    """Return the inputs of least squares: places (channels, SOLVED, NEIGHBOURS, 3) and their numbers."""
+    places = np.zeros((channels, SOLVED, NEIGHBOURS, 3), np.int64)
+    counts = np.zeros((channels, SOLVED), np.int64)
     for c in range(channels):
         for s, (near, coded, later) in enumerate(numbers):
             chosen = [(c, *place) for place in _NEAR[:near]]
@@ -84,7 +77,7 @@ def _neighbours(channels: int, numbers: Numbers) -> tuple[NDArray[np.int64], NDA
                 chosen += [(other, *place) for place in _CODED[:coded]]
             for other in range(c + 1, min(channels, c + 3)):
                 chosen += [(other, *place) for place in _LATER[:later]]
-            chosen = chosen[: state.NEIGHBOURS]
+            chosen = chosen[:NEIGHBOURS]
             counts[c, s] = len(chosen)
             places[c, s, : len(chosen)] = np.array(chosen, np.int64).reshape(-1, 3)
     return places, counts

@@ -1,10 +1,10 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 # mypy: disable-error-code="arg-type, assignment, call-arg, operator"
-"""Pictures whose colours lie on a lattice: what a decoder of YCC made RGB of, back to YCC.
+"""Colour lattices: the RGB values that a YCC picture can reach. Pixels on one are converted back to YCC.
 
-A Photo CD or a JPEG file holds luma and two chromas in 8 bits each; where it was converted to RGB, only one of nine
-or of four colours can occur, wherever that is. The integers of such a conversion are known, so the picture is coded
-as luma and chroma, and what a conversion does not give exactly as a correction of each channel.
+A Photo CD or a JPEG file holds luma and two chromas (YCC) in 8 bits each. Where it was converted to RGB, only one of
+nine or of four colours can occur. The integers of such a conversion are known, so the picture is coded as luma and
+chroma. What the conversion does not give exactly is coded as a correction of each channel.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def solve_rounded(work, weights, solution, n):
 
 
 @kernel
-def close_block(row_sums, block_sums, n, keep):
+def add_row_sums(row_sums, block_sums, n, keep):
     """Add what a row brought to a block of columns, all (n, columns), and begin anew with the next block.
 
     keep: what the sums of the rows above are multiplied by.

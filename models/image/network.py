@@ -1,10 +1,11 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 # mypy: disable-error-code="arg-type, assignment, call-arg, operator"
-"""The picture network: a few trained weights that move the prediction of a sample, in integers.
+"""The picture network: a few trained weights that move the mean prediction of a sample, in integers.
 
-It sees the neighbours and what the predictors say, all relative to their mean and to the size of errors nearby, so
-that it does not matter how bright, how deep or how noisy a picture is; two hidden layers of rectified units follow.
-Fixed point: inputs and units in units of 2^-8, weights of 2^-12, no sum leaves 32 bits.
+The network sees the neighbours and what the predictors say, all relative to the mean prediction and to the size of
+errors nearby: so it does not matter how bright, how deep or how noisy a picture is. Two hidden layers of rectified
+units follow. Everything is in fixed point: inputs and hidden units in units of 2^-8, weights of 2^-12, and no sum
+leaves 32 bits. `lmzip.models.training.pictures` trains the weights.
 """
 
 from __future__ import annotations
@@ -13,14 +14,12 @@ import functools
 import hashlib
 import math
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load
 
-from lmzip.models.image.decisions import SCALE
-from lmzip.models.image.state import FEATURES, FIRST, LAST, MEAN, PAD, ROWS, SECOND
+from lmzip.models.image.state import FEATURES, FIRST, MEAN, PAD, REFINED, ROWS, SECOND, Networks
 from lmzip.models.mixing.jit import i32, i64, inline, kernel
 
 WEIGHTS_SHA256 = "4300aae68b8710b7be3db1aff316bc3f1f4db8e699e5d209fc8a007196c75517"
@@ -35,22 +34,8 @@ _CODED = [(0, 0), (0, -2)] + [(up, right) for up in (1, 2) for right in range(-2
 _LATER = [(1, -1), (1, 0), (1, 1)]  # of channels coded after
 
 
-class Networks(NamedTuple):
-    """One for each channel of a picture; none: no network."""
-
-    places: NDArray[np.int64]  # (channels, FEATURES, 3): channel, rows up, columns right
-    counts: NDArray[np.int64]  # (channels,) places
-    first: NDArray[np.int32]  # (channels, FIRST, FEATURES)
-    first_bias: NDArray[np.int32]  # (channels, FIRST)
-    second: NDArray[np.int32]  # (channels, SECOND, FIRST)
-    second_bias: NDArray[np.int32]  # (channels, SECOND)
-    last: NDArray[np.int32]  # (channels, SECOND)
-    last_bias: NDArray[np.int32]  # (channels, 1)
-    squeeze: NDArray[np.int32]  # (2 REACH + 1,)
-
-
 def neighbours(channels: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return places and counts, as in Networks, of pictures with so many channels."""
+    """Return places and counts, as `Networks` has them, of pictures with so many channels."""
     places = np.zeros((channels, FEATURES, 3), np.int64)
     counts = np.zeros(channels, np.int64)
     for c in range(channels):
@@ -98,26 +83,27 @@ def load_networks(kind: int) -> Networks:
 
 
 @kernel
-def network_inputs(plane, networks, cursor, y, x, c, error, level):
+def network_inputs(networks, rows, sample, y, x, c, error, level):
     """Write the inputs of the network of a channel, and their scale, in units of 2^-4.
 
-    error: 8 times the mean size of the mean prediction's errors nearby, in units of 2^-4; level: its logarithm.
+    rows: RowHistory.samples. error: 8 times the mean size of the mean prediction's errors nearby, in units of 2^-4.
+    level: its logarithm.
     """
-    inputs, p, squeeze = cursor.features, cursor.predictions, networks.squeeze
+    inputs, p, squeeze = sample.features, sample.predictions, networks.squeeze
     base, at = i64(p[MEAN]), PAD + x
     scale = 12 + (error * 3 >> 4)
     inverse = (i64(1) << 20) // scale
     count = networks.counts[c]
     for i in range(count):
         channel, up, right = networks.places[c, i, 0], networks.places[c, i, 1], networks.places[c, i, 2]
-        reference = base if channel == c else i64(plane.rows[y % ROWS, channel, at - 1]) << 4
-        difference = (i64(plane.rows[(y - up) % ROWS, channel, at + right]) << 4) - reference
+        reference = base if channel == c else i64(rows[y % ROWS, channel, at - 1]) << 4
+        difference = (i64(rows[(y - up) % ROWS, channel, at + right]) << 4) - reference
         inputs[i] = squeeze[min(max((difference * inverse) >> 14, -REACH), REACH) + REACH]
     for k in range(MEAN):
         difference = i64(p[k]) - base
         inputs[count + k] = squeeze[min(max((difference * inverse) >> 14, -REACH), REACH) + REACH]
     inputs[count + MEAN] = (level - 24) * 16
-    cursor.facts[SCALE] = scale
+    sample.feature_scale = scale
 
 
 @inline
@@ -136,13 +122,14 @@ def _unit(total):
 
 
 @kernel
-def refine(networks, cursor, c):
-    """Set the last prediction to what the network makes of the mean."""
-    inputs, first, second = cursor.features, cursor.first_units, cursor.second_units
+def refine(networks, sample, c):
+    """Set the final prediction to what the network makes of the mean."""
+    inputs, first, second = sample.features, sample.first_units, sample.second_units
     for j in range(FIRST):
         first[j] = _unit(i32(_weighted(inputs, networks.first[c, j]) + networks.first_bias[c, j]))
     for j in range(SECOND):
         second[j] = _unit(i32(_weighted(first, networks.second[c, j]) + networks.second_bias[c, j]))
     total = i64(i32(_weighted(second, networks.last[c]) + networks.last_bias[c, 0]))
     bits = UNIT_BITS + WEIGHT_BITS
-    cursor.predictions[LAST] = cursor.predictions[MEAN] + ((total * cursor.facts[SCALE] + (1 << (bits - 1))) >> bits)
+    change = (total * sample.feature_scale + (1 << (bits - 1))) >> bits
+    sample.predictions[REFINED] = sample.predictions[MEAN] + change

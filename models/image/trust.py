@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from lmzip.models.image.pixels import encode_pixels
-from lmzip.models.image.settings import ImagePlan
+from lmzip.models.image.settings import ImageSettings
 from lmzip.models.mixing.digest import DecisionDigest
 
 REFERENCE_DIGEST = "a5903d4b3d635baf"
@@ -22,7 +22,7 @@ def reference_digest() -> str:
     pixels[16:, 12:] = pixels[:8, 12:]
     digest = DecisionDigest()
     for phases, mode, network in ((0, 0, 1), (1, 0, 0), (0, 1, 0)):
-        encode_pixels(pixels.astype(np.uint8), 8, ImagePlan(0, 0, 0, 1, phases, mode, 6, network), digest)
+        encode_pixels(pixels.astype(np.uint8), 8, ImageSettings(0, 0, 0, 1, phases, mode, 6, network), digest)
     return digest.hexdigest()
 
 

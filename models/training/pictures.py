@@ -24,9 +24,10 @@ from tqdm import tqdm
 from lmzip.models.image import network
 from lmzip.models.image.coder import Coder
 from lmzip.models.image.colour_lattice import JPEG, PHOTO_CD, to_planes
-from lmzip.models.image.decisions import BLOCK_WIDTH, SCALE
 from lmzip.models.image.network import COLOUR, GREY, LUMA, UNIT_BITS, WEIGHT_BITS, WEIGHT_MAX
-from lmzip.models.image.samples import NATURAL, begin_row, close_blocks, end_row, extend_up, guess, remember
+from lmzip.models.image.predictions import close_block, learn_sample, predict_sample
+from lmzip.models.image.rows import begin_row, end_row, extend_up
+from lmzip.models.image.settings import NATURAL
 from lmzip.models.image.state import FEATURES, FIRST, MEAN, SECOND
 from lmzip.models.mixing.jit import i64, kernel
 
@@ -39,33 +40,33 @@ HELD_BACK = 10  # pictures that nothing is learnt from
 
 
 @kernel
-def _record_row(plane, learnt, networks, cursor, fixed, image, y, keeps, every, inputs, targets):  # type: ignore[no-untyped-def]
+def _record_row(model, image, y, inputs, targets):  # type: ignore[no-untyped-def]
     """Go over a row as the coder does.
 
     inputs: (width, channels, FEATURES) of the network; targets: (width, channels, 2), the sample less the mean
     prediction and the scale of the inputs, in units of 2^-4. Both are written.
     """
     _, width, channels = image.shape
-    begin_row(plane, y, width, channels)
+    sample, block_width = model.sample, model.settings.block_width
+    begin_row(model.history, y, width, channels)
     for x in range(width):
         if y == 0:
-            extend_up(plane, x, channels)
+            extend_up(model.history, x, channels)
         for c in range(channels):
             value = i64(image[y, x, c])
-            guess(plane, learnt, networks, cursor, fixed, y, x, c, i64(0))
-            targets[x, c, 0] = 16 * value - i64(cursor.predictions[MEAN])
-            targets[x, c, 1] = cursor.facts[SCALE]
+            predict_sample(model, y, x, c, i64(0))
+            targets[x, c, 0] = 16 * value - i64(sample.predictions[MEAN])
+            targets[x, c, 1] = sample.feature_scale
             for i in range(FEATURES):
-                inputs[x, c, i] = cursor.features[i]
-            remember(plane, learnt, cursor, fixed, y, x, c, i64(0), value, keeps, every)
-        block = cursor.facts[BLOCK_WIDTH]
-        if (x + 1) % block == 0 or x + 1 == width:
-            close_blocks(plane, learnt, x // block + 1, keeps)
-    end_row(plane, y, width, channels)
+                inputs[x, c, i] = sample.features[i]
+            learn_sample(model, y, x, c, i64(0), value)
+        if (x + 1) % block_width == 0 or x + 1 == width:
+            close_block(model, x // block_width + 1)
+    end_row(model.history, y, width, channels)
 
 
 def planes_of(rgb: NDArray[np.uint8], kind: int, which: int) -> NDArray[np.uint16]:
-    """Return a picture (height, width, 3) as the coder gets one of a kind; which: of the lattices."""
+    """Return a picture (height, width, 3) as the coder gets one of a kind; which: of the colour lattices."""
     if kind == COLOUR:
         return np.ascontiguousarray(rgb[:, :, [1, 0, 2]], np.uint16)
     planes = to_planes(rgb, (PHOTO_CD, JPEG)[which % 2])[0][:, :, : CHANNELS[kind]]
@@ -75,15 +76,12 @@ def planes_of(rgb: NDArray[np.uint8], kind: int, which: int) -> NDArray[np.uint1
 def record(image: NDArray[np.uint16], kind: int) -> tuple[NDArray[np.int16], NDArray[np.int32]]:
     """Return what the network sees of a picture and should say: (samples, channels, ...), see `_record_row`."""
     height, width, channels = image.shape
-    coder = Coder(image.shape, int(image.max()).bit_length(), 1, NATURAL, 0, 6)
     blank = network.no_networks(CHANNELS[kind])
+    model = Coder(image.shape, int(image.max()).bit_length(), 1, NATURAL, 0, 6).model._replace(networks=blank)
     inputs = np.zeros((height, width, channels, FEATURES), np.int16)
     targets = np.zeros((height, width, channels, 2), np.int32)
     for y in range(height):
-        _record_row(
-            coder.plane, coder.learnt, blank, coder.cursor, coder.fixed, image, y, coder.keeps, coder.every,
-            inputs[y], targets[y],
-        )  # fmt: skip
+        _record_row(model, image, y, inputs[y], targets[y])
     seen = slice(SKIPPED * width, None)
     return inputs.reshape(-1, channels, FEATURES)[seen], targets.reshape(-1, channels, 2)[seen]
 
