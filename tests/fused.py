@@ -87,7 +87,7 @@ def control() -> dict[str, list[str]]:
 
 def run_central() -> None:
     """Call a few kernels where most floats are multiplied and added."""
-    from lmzip.models.audio import filters, samples
+    from lmzip.models.audio import filters, predictions
     from lmzip.models.exact.cpu import kernels, recurrence, rows
     from lmzip.models.mixing import least_squares
 
@@ -99,7 +99,7 @@ def run_central() -> None:
     sums, double = np.ones((8, 12)), np.ones(12)
     least_squares.accumulate(sums, double, 8, 0.99, 0.01)
     least_squares.solve(sums, double, 8, 1.0, 0.5, 4.0)
-    samples.predict_linear(double, double)
+    predictions.predict_linear(double, double)
     filters.filter_predict(single[0], np.ones(16 + 4096, np.float32), 5)
     filters.filter_learn(single[0], np.ones(16 + 4096, np.float32), 0.5, 5, 0.5, 0.5, 0.5)
 

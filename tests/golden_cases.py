@@ -15,10 +15,14 @@ from lmzip import container
 from lmzip.cli.listing import read_frames
 from lmzip.coders import CODER_IDS
 from lmzip.container import short
-from lmzip.models.audio import SoundPlan
+from lmzip.models.audio import SoundSettings
 from lmzip.models.image import ImageSettings, colour_lattice
 
-PLANS = {container.IMAGE: ImageSettings._fields, container.AUDIO: SoundPlan._fields, container.SAMPLES: ("windows",)}
+PLANS = {
+    container.IMAGE: ImageSettings._fields,
+    container.AUDIO: SoundSettings._fields,
+    container.SAMPLES: ("windows",),
+}
 
 
 @dataclasses.dataclass(frozen=True)

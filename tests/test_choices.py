@@ -18,7 +18,7 @@ from lmzip import container
 from lmzip.blocks.fallback import looks_random, spread
 from lmzip.blocks.text import encode_in_lockstep, network_helps
 from lmzip.models import audio, image
-from lmzip.models.audio.channel_header import find_facts
+from lmzip.models.audio.channel_header import find_header
 from lmzip.models.image import choose_settings, colour_lattice
 from lmzip.models.image.choose import choose_settings as choose_image_settings
 from lmzip.models.mixing.code_length import UNIT, bit_costs, decisions_cost, log2_integer
@@ -55,9 +55,9 @@ def test_choices_ask_no_function_that_rounds_as_the_machine_does() -> None:
     for kind in (colour_lattice.PHOTO_CD, colour_lattice.JPEG):
         assert choose_settings(colour_lattice.to_pixels(planes, kind), 8, 6, False).lattice == kind
     samples = np.random.default_rng(2).integers(-500, 500, (5000, 4)).astype(np.int32)
-    facts = find_facts(samples * 7)
-    assert all(len(used) for used in facts.used)  # a seventh of the values occurs
-    assert not any(len(used) for used in find_facts(samples).used)
+    header = find_header(samples * 7)
+    assert all(len(used) for used in header.used)  # a seventh of the values occurs
+    assert not any(len(used) for used in find_header(samples).used)
 
 
 def test_partners_are_found_from_exact_sums() -> None:
@@ -65,8 +65,8 @@ def test_partners_are_found_from_exact_sums() -> None:
     random = np.random.default_rng(3)
     base = random.integers(-(2**29), 2**29, (3000, 2))
     samples = np.stack((base[:, 0], base[:, 1], base[:, 0] // 2, base[:, 1] // 4 * 3), axis=1)
-    assert find_facts(samples.astype(np.int32)).partner.tolist() == [2, 0, 0, 1]
-    assert find_facts((samples >> 14).astype(np.int32)).partner.tolist() == [2, 0, 0, 1]
+    assert find_header(samples.astype(np.int32)).partner.tolist() == [2, 0, 0, 1]
+    assert find_header((samples >> 14).astype(np.int32)).partner.tolist() == [2, 0, 0, 1]
 
 
 def test_logarithms_and_costs() -> None:
@@ -127,8 +127,8 @@ def digest_of_choices() -> str:
         digest.update(repr(choose_settings(picture[:, :, :1].copy(), 8, 6, False)).encode())
         samples = np.cumsum(random.integers(-(2**20), 2**20, (4000, 6)), axis=0).astype(np.int32)
         samples[:, 3:] += samples[:, :3] // (2 + seed)
-        facts = find_facts(samples // (1 + seed) * (1 + seed))
-        digest.update(repr([array.tolist() for array in (facts.partner, facts.shift, *facts.used)]).encode())
+        header = find_header(samples // (1 + seed) * (1 + seed))
+        digest.update(repr([array.tolist() for array in (header.partner, header.shift, *header.used)]).encode())
     digest.update(wav())
     return digest.hexdigest()
 

@@ -18,7 +18,7 @@ EXPECTED = {
     },
     "all": {
         "exact.cpu.attention.attention", "exact.cpu.kernels.feed_forward", "exact.cpu.recurrence.time_mixing",
-        "audio.samples.code", "image.rows.code_row", "text.decisions.code",
+        "audio.frames.code_frames", "image.rows.code_row", "text.decisions.code",
     },
 }  # fmt: skip
 

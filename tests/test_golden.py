@@ -16,7 +16,7 @@ from golden_cases import blocks_of, cases
 
 import lmzip
 from lmzip import formats
-from lmzip.models.audio.channel_header import find_facts, find_waste
+from lmzip.models.audio.channel_header import find_header, find_wasted_bits
 from lmzip.models.audio.state import PIECE
 from lmzip.options import LEVELS
 
@@ -64,15 +64,15 @@ def test_the_sounds_have_what_they_are_for(name: str) -> None:
     assert layout is not None
     taken = layout.take(CASES[name].content, 0)
     assert taken is not None
-    facts, channels = find_facts(taken.samples), taken.samples.shape[1]
+    header, channels = find_header(taken.samples), taken.samples.shape[1]
     if name.startswith("good-audio-level"):
         assert (taken.depth, channels) == (16, 2)
     elif name == "good-audio-sparse":
-        assert all(len(used) for used in facts.used)
+        assert all(len(used) for used in header.used)
     elif name == "good-audio-wasted":
-        assert facts.shift.tolist() == [1, 1] and not any(len(used) for used in facts.used)
-        pieces = [taken.samples[start : start + PIECE] >> facts.shift for start in range(0, len(taken.samples), PIECE)]
-        assert {tuple(find_waste(piece, np.zeros(2, np.int64))) for piece in pieces} == {(0, 0), (0, 2), (1, 0)}
+        assert header.shift.tolist() == [1, 1] and not any(len(used) for used in header.used)
+        pieces = [taken.samples[start : start + PIECE] >> header.shift for start in range(0, len(taken.samples), PIECE)]
+        assert {tuple(find_wasted_bits(piece, np.zeros(2, np.int64))) for piece in pieces} == {(0, 0), (0, 2), (1, 0)}
     else:
         assert name == f"good-audio-{taken.depth}-{channels}"
 

@@ -175,8 +175,8 @@ def _array_model(kind: str) -> _ArrayModel:
     from lmzip.models import audio
 
     return _ArrayModel(
-        audio.SoundPlan, lambda taken, level: audio.choose_plan(taken.samples, taken.depth, level),
-        audio.check_plan, audio.encode_samples, audio.decode_samples, audio.is_trusted,
+        audio.SoundSettings, lambda taken, level: audio.choose_settings(taken.samples, taken.depth, level),
+        audio.check_settings, audio.encode_samples, audio.decode_samples, audio.is_trusted,
     )  # fmt: skip
 
 

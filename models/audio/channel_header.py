@@ -1,5 +1,9 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-"""What stands before the samples: of every channel its bounds, partner, and which values occur at all."""
+"""What is coded before the samples: of every channel its bounds, its partner, and which values occur at all.
+
+Before each piece of a sound comes besides how many of the lowest bits are 0 in all its samples: the wasted bits, as
+FLAC calls them.
+"""
 
 from __future__ import annotations
 
@@ -9,20 +13,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.coders import CoderError
-from lmzip.coders.bits import NO_BITS, BitReader, decode_bit
+from lmzip.coders.bits import NO_BITS, BitReader
 from lmzip.models.mixing.code_length import UNIT, decisions_cost, log2_integer
 from lmzip.models.mixing.coding import IMPOSSIBLE, DecisionEncoder, code_bit, make_coding, take_decisions
 from lmzip.models.mixing.jit import i64, kernel
 
-_CHANGES = 512  # of 65536: that a piece wastes more or fewer bits than the one before
+_CHANGES = 512  # of 65536: that a piece has another number of wasted bits than the one before
 MOST_SPAN = 1 << 18  # of values that are said to occur or not, one by one
 _CHANGE_BITS = 18  # of a change between samples: the squares of 65536 of them add up to less than 2**53
 _FRAMES = 1 << 16  # whose values are counted at a time
 _PAST = 1 << 12  # contexts: the last 12 answers
+_ROOM = 256  # bits of the fields of a channel, at most
 
 
-class Facts(NamedTuple):
-    """Of every channel; values are those of samples without their lowest bits."""
+class ChannelHeader(NamedTuple):
+    """What is true of all samples of each channel; values are those of samples without their `shift` lowest bits."""
 
     partner: NDArray[np.int64]  # (channels,) the channel whose samples help to predict
     shift: NDArray[np.int64]  # (channels,) bits that are 0 in all samples
@@ -49,14 +54,26 @@ def _code_occurs(occurs, chances, coding):
     return 0
 
 
-def find_facts(samples: NDArray[np.int32]) -> Facts:
-    """Find the facts of samples (frames, channels), at least one frame."""
+@kernel
+def _code_integer(coding, value, size, chance):
+    """Code an integer of `size` bits, highest first; return it, or -1 where the code is impossible."""
+    result = i64(0)
+    for i in range(size - 1, -1, -1):
+        bit = code_bit(coding, value >> i & 1, chance)
+        if bit < 0:
+            return bit
+        result = result << 1 | bit
+    return result
+
+
+def find_header(samples: NDArray[np.int32]) -> ChannelHeader:
+    """Find the header of samples (frames, channels), at least one frame."""
     channels = samples.shape[1]
     together = np.bitwise_or.reduce(samples, axis=0).astype(np.int64)
     shift = np.array([max(int(bits & -bits).bit_length() - 1, 0) for bits in together])
     lowest, highest = samples.min(axis=0) >> shift, samples.max(axis=0) >> shift
     used = [_find_used(samples[:, c], int(shift[c]), int(lowest[c]), int(highest[c])) for c in range(channels)]
-    return Facts(_find_partners(samples), shift, lowest, highest, used)
+    return ChannelHeader(_find_partners(samples), shift, lowest, highest, used)
 
 
 def _find_partners(samples: NDArray[np.int32]) -> NDArray[np.int64]:
@@ -97,98 +114,94 @@ def _find_used(samples: NDArray[np.int32], shift: int, lowest: int, highest: int
     return used.astype(np.int32) if pays else np.zeros(0, np.int32)
 
 
-class _Integers:
-    """Integers whose bits are all as likely: written, or read where there is a reader."""
+class _Fields:
+    """Codes integers one after the other: encodes them where there is an encoder, and else decodes them."""
 
-    def __init__(self, reader: BitReader) -> None:
-        self._reader = reader
-        self.bits: list[int] = []
+    def __init__(self, encoder: DecisionEncoder | None, reader: BitReader) -> None:
+        self._encoder, self._coding = encoder, make_coding(_ROOM, reader)
 
-    def code(self, value: int, size: int) -> int:
-        """Code an integer of `size` bits, highest first, and return it."""
-        result = 0
-        for i in range(size - 1, -1, -1):
-            bit = value >> i & 1
-            if self._reader.kind >= 0:
-                bit = int(decode_bit(self._reader, 32768))
-                if bit < 0:
-                    raise CoderError(IMPOSSIBLE)
-            self.bits.append(bit)
-            result = result << 1 | bit
+    def code(self, value: int, size: int, chance: int = 32768) -> int:
+        """Code an integer of `size` bits and return it; chance: that a bit is 1, of 65536."""
+        result = int(_code_integer(self._coding, value, size, chance))
+        if result < 0:
+            raise CoderError(IMPOSSIBLE)
         return result
 
+    def end(self) -> None:
+        """Hand the decisions since the last call to the encoder."""
+        decisions = take_decisions(self._coding)
+        if self._encoder is not None:
+            self._encoder.encode_bits(*decisions)
 
-def find_waste(values: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.int64]:
+
+def find_wasted_bits(values: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return for every channel how many lowest bits are 0 in a piece (frames, channels); as before where all are."""
     together = np.bitwise_or.reduce(values, axis=0).tolist()
     pairs = zip(together, before.tolist(), strict=True)
     return np.array([(bits & -bits).bit_length() - 1 if bits else old for bits, old in pairs])
 
 
-def code_waste(
-    waste: NDArray[np.int64], before: NDArray[np.int64], encoder: DecisionEncoder | None, reader: BitReader
+def code_wasted_bits(
+    wasted_bits: NDArray[np.int64], before: NDArray[np.int64], encoder: DecisionEncoder | None, reader: BitReader
 ) -> NDArray[np.int64]:
-    """Encode the waste of a piece behind another, or decode and return it where there is no encoder."""
-    result = before.copy()
+    """Encode the wasted bits of a piece behind another, or decode and return them where there is no encoder."""
+    result, fields = before.copy(), _Fields(encoder, reader)
     for c in range(len(before)):
-        changes = _code_flag(int(waste[c] != before[c]), encoder, reader)
+        changes = fields.code(int(wasted_bits[c] != before[c]), 1, _CHANGES)
+        fields.end()
         if changes:
-            integers = _Integers(reader)
-            result[c] = integers.code(int(waste[c]), 5)
-            if encoder is not None:
-                encoder.encode_bits(np.array(integers.bits, np.uint8), np.full(5, 32768, np.uint16))
+            result[c] = fields.code(int(wasted_bits[c]), 5)
+            fields.end()
     return result
 
 
-def _code_flag(flag: int, encoder: DecisionEncoder | None, reader: BitReader) -> int:
-    """Encode or decode whether something changes."""
-    if encoder is not None:
-        encoder.encode_bits(np.array([flag], np.uint8), np.array([_CHANGES], np.uint16))
-    else:
-        flag = int(decode_bit(reader, _CHANGES))
-        if flag < 0:
-            raise CoderError(IMPOSSIBLE)
-    return flag
+def encode_header(header: ChannelHeader, depth: int, encoder: DecisionEncoder) -> None:
+    """Encode the header of samples of `depth` bits. Twin: `decode_header`."""
+    _code_header(header, len(header.partner), depth, encoder, NO_BITS)
 
 
-def encode_facts(facts: Facts, depth: int, encoder: DecisionEncoder) -> None:
-    """Encode facts of samples of `depth` bits. Twin: `decode_facts`."""
-    _code_facts(facts, len(facts.partner), depth, encoder, NO_BITS)
-
-
-def decode_facts(channels: int, depth: int, reader: BitReader) -> Facts:
-    """Decode facts. Raises CoderError where no encoder writes such."""
+def decode_header(channels: int, depth: int, reader: BitReader) -> ChannelHeader:
+    """Decode a header. Raises CoderError where no encoder writes such."""
     zeros = np.zeros(channels, np.int64)
-    nothing = Facts(zeros, zeros, zeros, zeros, [np.zeros(0, np.int32)] * channels)
-    return _code_facts(nothing, channels, depth, None, reader)
+    nothing = ChannelHeader(zeros, zeros, zeros, zeros, [np.zeros(0, np.int32)] * channels)
+    return _code_header(nothing, channels, depth, None, reader)
 
 
-def _code_facts(facts: Facts, channels: int, depth: int, encoder: DecisionEncoder | None, reader: BitReader) -> Facts:
-    partner, shift, lowest, highest = (array.copy() for array in facts[:4])
-    used = list(facts.used)
+def _code_header(
+    header: ChannelHeader, channels: int, depth: int, encoder: DecisionEncoder | None, reader: BitReader
+) -> ChannelHeader:
+    """Encode a header, or decode it where there is no encoder; return it."""
+    partner, shift, lowest, highest = (array.copy() for array in header[:4])
+    used, fields = list(header.used), _Fields(encoder, reader)
     half, size = 1 << depth - 1, (channels - 1).bit_length()
     for c in range(channels):
-        integers = _Integers(reader)
-        partner[c] = integers.code(int(partner[c]), size)
-        shift[c] = integers.code(int(shift[c]), 5)
-        lowest[c] = integers.code(int(lowest[c]) + half, depth) - half
-        highest[c] = integers.code(int(highest[c]) + half, depth) - half
-        is_sparse = integers.code(int(len(used[c]) > 0), 1)
-        if encoder is not None:
-            encoder.encode_bits(np.array(integers.bits, np.uint8), np.full(len(integers.bits), 32768, np.uint16))
+        partner[c] = fields.code(int(partner[c]), size)
+        shift[c] = fields.code(int(shift[c]), 5)
+        lowest[c] = fields.code(int(lowest[c]) + half, depth) - half
+        highest[c] = fields.code(int(highest[c]) + half, depth) - half
+        is_sparse = fields.code(int(len(used[c]) > 0), 1)
+        fields.end()
         low, high, span = int(lowest[c]), int(highest[c]), int(highest[c] - lowest[c]) + 1
         if span < 1 or max(abs(low << int(shift[c])), high + 1 << int(shift[c])) > half or partner[c] >= channels:
-            raise CoderError("coded data begins with impossible facts about a channel")
+            raise CoderError("coded data begins with an impossible header of a channel")
         if is_sparse:
             if span > MOST_SPAN:
-                raise CoderError("coded data begins with impossible facts about the values of a channel")
-            occurs = np.diff(used[c]).astype(np.uint8) if encoder is not None else np.zeros(span, np.uint8)
-            coding = make_coding(span, reader)
-            if _code_occurs(occurs, np.full(_PAST, 32768, np.int64), coding) < 0:
-                raise CoderError(IMPOSSIBLE)
-            if encoder is not None:
-                encoder.encode_bits(*take_decisions(coding))
-            used[c] = np.concatenate(([0], np.cumsum(occurs))).astype(np.int32)
-            if used[c][-1] == 0:
-                raise CoderError("coded data begins with a channel without values")
-    return Facts(partner, shift, lowest, highest, used)
+                raise CoderError("coded data begins with impossible values of a channel")
+            used[c] = _code_used(used[c], span, encoder, reader)
+    return ChannelHeader(partner, shift, lowest, highest, used)
+
+
+def _code_used(
+    used: NDArray[np.int32], span: int, encoder: DecisionEncoder | None, reader: BitReader
+) -> NDArray[np.int32]:
+    """Encode ChannelHeader.used of a channel, or decode it where there is no encoder; return it."""
+    occurs = np.diff(used).astype(np.uint8) if encoder is not None else np.zeros(span, np.uint8)
+    coding = make_coding(span, reader)
+    if _code_occurs(occurs, np.full(_PAST, 32768, np.int64), coding) < 0:
+        raise CoderError(IMPOSSIBLE)
+    if encoder is not None:
+        encoder.encode_bits(*take_decisions(coding))
+    used = np.concatenate(([0], np.cumsum(occurs))).astype(np.int32)
+    if used[-1] == 0:
+        raise CoderError("coded data begins with a channel without values")
+    return used

@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from lmzip.models.audio.settings import SoundPlan
+from lmzip.models.audio.settings import SoundSettings
 from lmzip.models.audio.sound import encode_samples
 from lmzip.models.mixing.digest import DecisionDigest
 
@@ -23,8 +23,8 @@ def reference_digest() -> str:
     sound = np.clip(swing + noise[:, ::-1] // 512, -32768, 32767)
     sound[700:800], sound[1200:1210], sound[1500:] = 0, noise[1200:1210], sound[1500:] // 64 * 64
     digest = DecisionDigest()
-    encode_samples(sound.astype(np.int32), 16, SoundPlan(2), digest)
-    encode_samples(sound[:300, :1].astype(np.int32) * 65536, 32, SoundPlan(0), digest)
+    encode_samples(sound.astype(np.int32), 16, SoundSettings(2), digest)
+    encode_samples(sound[:300, :1].astype(np.int32) * 65536, 32, SoundSettings(0), digest)
     return digest.hexdigest()
 
 
