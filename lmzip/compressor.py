@@ -156,7 +156,7 @@ class LMZCompressor:
         size = state.done - state.start
         if state.content_size not in (None, size):
             raise ValueError(f"content_size was {state.content_size}, but the input had {size} bytes")
-        out = self._frame(self._options.plan.block_size).end()
+        out = self._frame(self._options.settings.block_size).end()
         self._state = _State(None, not self._options.takes_apart, start=state.done, done=state.done, used=state.used)
         return out
 
@@ -175,13 +175,13 @@ class LMZCompressor:
             data = bytes(self._pending)
             taken = self._take(state.layout, data, 0) if len(data) <= container.MAX_BLOCK_SIZE else None
             if taken is not None:
-                self._frame(len(data) if mode == FLUSH_FRAME else max(len(data), self._options.plan.block_size))
+                self._frame(len(data) if mode == FLUSH_FRAME else max(len(data), self._options.settings.block_size))
                 out = self._block(data, taken)
                 state.layout = None  # what follows it in the same frame is bytes
                 return out
             self._refuse("it cannot be taken apart")
             state.layout = None
-        most = self._options.plan.block_size if state.layout is None else MEDIA_BLOCK_SIZE
+        most = self._options.settings.block_size if state.layout is None else MEDIA_BLOCK_SIZE
         blocks: list[bytes] = []
         while (left := len(self._pending) - state.used) >= most or (flush and left):
             size, taken = min(most, left), None
@@ -252,7 +252,7 @@ class LMZCompressor:
             )
         if coded is None:
             model = self._model_for("bytes") if self._options.wants_model else None
-            if model is None and self._options.method != "general":
+            if model is None and self._options.method != "fallback":
                 registry.announce("text", self._loading["notify"])
             coded = encode_block(data, cast("Model | None", model), done == state.start, self._options, tick)
         out = self._add(*coded, data, model)

@@ -118,5 +118,5 @@ def text(tmp_path: Path) -> Path:
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
     path = tmp_path / "book.txt.lmzip"
-    path.write_bytes(lmzip.compress(TEXT, method="general"))
+    path.write_bytes(lmzip.compress(TEXT, method="fallback"))
     return path

@@ -6,6 +6,7 @@ import io
 import lzma
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,7 +145,7 @@ def test_a_kind_can_be_forced() -> None:
     with pytest.raises(ValueError, match="kind must be one of"):
         lmzip.compress(b"", kind="video")
     with pytest.raises(ValueError, match="does not go with kind"):
-        lmzip.compress(b"", kind="image", method="general")
+        lmzip.compress(b"", kind="image", method="fallback")
 
 
 def taken_apart(data: bytes = FILES["png"]) -> tuple[bytes, int, bytes]:
@@ -162,8 +163,8 @@ def test_only_what_is_long_beside_samples_takes_the_ensemble() -> None:
     text = b"".join(b"line %d of a comment beside the samples\n" % (i * i) for i in range(400))
     for data, expected in ((FILES["wav"], False), (FILES["wav"] + text, True)):
         payload, type_, _ = taken_apart(data)
-        head, _ = container.parse_media_payload(type_, payload, len(data))
-        assert (head.rest_type == container.ADAPTIVE) == expected and (head.rest_size > 256) == expected
+        head, _ = container.parse_media_head(type_, payload, len(data))
+        assert (head.side_data_type == container.ADAPTIVE) == expected and (head.side_data_size > 256) == expected
         assert decode_payload(type_, payload, len(data), None) == data
 
 
@@ -184,29 +185,29 @@ def test_damage_is_an_error_or_other_data(name: str) -> None:
 
 def test_bad_payloads() -> None:
     payload, type_, data = taken_apart()
-    head, start = container.parse_media_payload(type_, payload, len(data))
+    head, start = container.parse_media_head(type_, payload, len(data))
     code = payload[start:]
 
     def decode(head: MediaHead, size: int = len(data), type_: int = type_) -> bytes:
-        return decode_payload(type_, container.create_media_payload(head) + code, size, None)
+        return decode_payload(type_, container.create_media_head(head) + code, size, None)
 
     assert decode(head) == data
     with pytest.raises(UnsupportedError, match="image block: coder 9 is of a newer lmzip"):
-        decode(MediaHead(9, *list(vars(head).values())[1:]))
-    with pytest.raises(CorruptError, match="a plan of 0 fields"):
-        decode(MediaHead(head.coder, (), head.rest_size, head.rest_type, head.rest))
+        decode(replace(head, coder=9))
+    with pytest.raises(CorruptError, match="settings of 0 fields"):
+        decode(replace(head, settings=()))
     with pytest.raises(CorruptError, match="image block: "):
-        decode(MediaHead(head.coder, tuple(250 for _ in head.plan), head.rest_size, head.rest_type, head.rest))
-    with pytest.raises(LimitError, match="a plan of 40 fields"):
-        decode(MediaHead(head.coder, (0,) * 40, head.rest_size, head.rest_type, head.rest))
-    with pytest.raises(CorruptError, match="a rest of type 0x04"):
-        decode(MediaHead(head.coder, head.plan, head.rest_size, container.MODEL, head.rest))
+        decode(replace(head, settings=tuple(250 for _ in head.settings)))
+    with pytest.raises(LimitError, match="settings of 40 fields"):
+        decode(replace(head, settings=(0,) * 40))
+    with pytest.raises(CorruptError, match="side data of type 0x04"):
+        decode(replace(head, side_data_type=container.MODEL))
     with pytest.raises(CorruptError, match=r"audio block: .* cannot be image"):
         decode(head, type_=AUDIO)
     with pytest.raises(CorruptError, match="cannot be image of the shape"):
         decode(head, size=2)
-    with pytest.raises(LimitError, match="rest"):
-        decode(MediaHead(head.coder, head.plan, 1 << 30, head.rest_type, head.rest))
+    with pytest.raises(LimitError, match="side data"):
+        decode(replace(head, side_data_size=1 << 30))
     assert type_ == IMAGE
 
 

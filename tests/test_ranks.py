@@ -10,7 +10,7 @@ import lmzip
 from lmzip import container
 from lmzip.blocks.select import decode_payload
 from lmzip.coders import CoderError, pack_ranks, ranks_of, symbols_of, unpack_ranks
-from lmzip.container import RANK, LockstepPlan
+from lmzip.container import RANK, LockstepHead
 from lmzip.errors import CorruptError
 
 TEXT = markov_text(2400)
@@ -54,7 +54,7 @@ def test_blocks_of_ranks_that_cannot_be() -> None:
         from lmzip.blocks import fallback
 
         pack = {container.LZMA: fallback.encode_lzma, container.ZSTD: fallback.zstd.compress}[packer]
-        head = container.create_lockstep_payload(RANK, LockstepPlan(3, 1, packer, True))
+        head = container.create_lockstep_head(RANK, LockstepHead(3, 1, packer, True))
         return head + container.create_varint(len(ranks)) + pack(ranks)
 
     model = uniform()

@@ -144,8 +144,8 @@ def encode(data: bytes, model: Any, **options: Any) -> bytes:
 def test_blocks_come_back(models: dict[str, Any], kind: str, coder: str, level: int) -> None:
     data = FILES[kind]
     payload = encode(data, models[kind], coder=coder, level=level)
-    head, _ = container.parse_media_payload(container.SAMPLES, payload, len(data))
-    assert head.plan == ({4: 3 if kind == "audio" else 2, 9: 1}[level],)
+    head, _ = container.parse_media_head(container.SAMPLES, payload, len(data))
+    assert head.settings == ({4: 3 if kind == "audio" else 2, 9: 1}[level],)
     done: list[float] = []
     assert decode_payload(container.SAMPLES, payload, len(data), models[kind], done.append) == data
     assert done == sorted(done) and done[-1] == len(data)
@@ -164,10 +164,10 @@ def test_threads_and_engines_change_nothing(models: dict[str, Any]) -> None:
 def test_damaged_blocks(models: dict[str, Any], text_model: Any) -> None:
     data = FILES["image"]
     payload = encode(data, models["image"])
-    head, start = container.parse_media_payload(container.SAMPLES, payload, len(data))
+    head, start = container.parse_media_head(container.SAMPLES, payload, len(data))
 
     def replaced(**changes: Any) -> bytes:
-        return container.create_media_payload(dataclasses.replace(head, **changes)) + payload[start:]
+        return container.create_media_head(dataclasses.replace(head, **changes)) + payload[start:]
 
     def refuse(payload: bytes, model: Any, what: str, type_: int = container.SAMPLES) -> None:
         with pytest.raises(CorruptError, match=what):
@@ -179,7 +179,7 @@ def test_damaged_blocks(models: dict[str, Any], text_model: Any) -> None:
     refuse(payload, models["audio"], "its model, tiny-audio, is not one of image")
     refuse(payload, text_model, "its model, text-11, is not one of image")
     refuse(payload[:-40], models["image"], "samples block")
-    symbols = container.create_lockstep_payload(container.MODEL, container.LockstepPlan(9, 1, 0, True)) + bytes(40)
+    symbols = container.create_lockstep_head(container.MODEL, container.LockstepHead(9, 1, 0, True)) + bytes(40)
     refuse(symbols, models["image"], "tiny-image is one of the kind image", container.MODEL)
     with pytest.raises(UnsupportedError, match="coder 9"):
         decode_payload(container.SAMPLES, replaced(coder=9), len(data), models["image"])

@@ -188,7 +188,7 @@ def test_wrong_content_size_is_refused() -> None:
 
 
 def lmz_compressor(**options: object) -> lmzip.LMZCompressor:
-    return lmzip.LMZCompressor(1, **{"method": "general", **options})  # type: ignore[arg-type]
+    return lmzip.LMZCompressor(1, **{"method": "fallback", **options})  # type: ignore[arg-type]
 
 
 def test_every_flushed_block_can_be_read() -> None:
@@ -384,7 +384,7 @@ def test_threads_share_a_compressor_and_a_decompressor() -> None:
     with ThreadPoolExecutor(8) as pool:
         codes = list(pool.map(lambda piece: (piece, compressor.compress(piece, lmzip.FLUSH_FRAME)), pieces))
         assert all(lmzip.decompress(packed) == piece for piece, packed in codes)
-        packed = lmzip.compress(b"".join(pieces), 1, method="general")
+        packed = lmzip.compress(b"".join(pieces), 1, method="fallback")
         decompressor = lmzip.LMZDecompressor()
         decompressor.decompress(packed, 0)
         out = list(pool.map(lambda i: decompressor.decompress(b"", 400), pieces))

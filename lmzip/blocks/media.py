@@ -61,7 +61,7 @@ def encode_media(
             return None
         model.encode(taken.samples, taken.depth, plan, encoder, _in_bytes(progress, taken.samples.shape, raw_size))
     head = MediaHead(coder, tuple(plan), len(taken.rest), *rest)
-    return container.create_media_payload(head) + encoder.finish()
+    return container.create_media_head(head) + encoder.finish()
 
 
 def decode_media(
@@ -72,10 +72,10 @@ def decode_media(
 
     network: the model of a block of SAMPLES. Raises CorruptError and UnsupportedError; what: the block's name in them.
     """
-    head, start = container.parse_media_payload(type_, payload, raw_size)
+    head, start = container.parse_media_head(type_, payload, raw_size)
     if head.coder not in CODERS:
         raise UnsupportedError(f"{what}: coder {head.coder} is of a newer lmzip")
-    rest = decode_rest(head.rest_type, head.rest, head.rest_size)
+    rest = decode_rest(head.side_data_type, head.side_data, head.side_data_size)
     try:
         found = formats.shape_of(rest)
         count = math.prod(found.shape)
@@ -97,9 +97,9 @@ def _decode_array(found: Shape, head: MediaHead, code: bytes, raw_size: int, pro
     from lmzip.coders.bits import finish_bits, open_bits  # numba takes its time
 
     model = _model(found.kind)
-    if len(head.plan) != len(model.plan._fields):
-        raise ValueError(f"a plan of {len(head.plan)} fields")
-    plan = model.plan(*head.plan)
+    if len(head.settings) != len(model.plan._fields):
+        raise ValueError(f"settings of {len(head.settings)} fields")
+    plan = model.plan(*head.settings)
     model.check_plan(plan, found.shape, found.depth)
     reader = open_bits(head.coder, code)
     report = _in_bytes(progress, found.shape, raw_size)
@@ -113,7 +113,7 @@ def _encode_symbols(
 ) -> tuple[int, ...]:
     """Code the samples as symbols of a network; return the plan. Twin: _decode_symbols."""
     symbols = network.spell(taken.samples, taken.depth)
-    windows = min(options.plan.windows(len(symbols)), len(symbols), network.most_windows)
+    windows = min(options.settings.windows(len(symbols)), len(symbols), network.most_windows)
     stride = lockstep.stride_of(windows, network.alphabet)
 
     def watch(done: int, size: int) -> None:
@@ -129,12 +129,12 @@ def _decode_symbols(
 ) -> NDArray[Any]:
     """Decode what _encode_symbols coded; ValueError and CoderError where that cannot be."""
     count = network.count_symbols(found.shape, found.depth)
-    if len(head.plan) != 1 or not 1 <= head.plan[0] <= min(count, container.MAX_WINDOWS):
-        raise ValueError(f"a plan of {head.plan}")
+    if len(head.settings) != 1 or not 1 <= head.settings[0] <= min(count, container.MAX_WINDOWS):
+        raise ValueError(f"settings of {head.settings}")
     decoder = CODERS[head.coder][1](code)
-    session = network.begin(head.plan[0], True)
+    session = network.begin(head.settings[0], True)
     symbols = lockstep.decode_symbols(
-        session, decoder, count, head.plan[0], lambda done: progress(done * raw_size / count)
+        session, decoder, count, head.settings[0], lambda done: progress(done * raw_size / count)
     )
     decoder.finish()
     return network.read(symbols, found.shape, found.depth)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from lmzip import container
-from lmzip.blocks.fallback import decode_general, encode_general, general_beside, looks_random
+from lmzip.blocks.fallback import decode_fallback, encode_fallback, fallback_beside, looks_random
 from lmzip.blocks.media import TYPES, decode_media, encode_media
 from lmzip.blocks.text import decode_in_lockstep, encode_in_lockstep, network_helps
 from lmzip.errors import CorruptError, LMZError
@@ -17,7 +17,7 @@ from lmzip.options import Options, Progress
 # How what stands beside pixels and samples is coded. For a header the ensemble would not pay for its loading.
 _REST = Options(3, verify=False, kind="bytes")
 SHORT_SIZE = 1 << 11  # bytes
-_HEADER, _LARGEST_HEADER = dataclasses.replace(_REST, method="general"), 256
+_HEADER, _LARGEST_HEADER = dataclasses.replace(_REST, method="fallback"), 256
 
 
 def encode_block(
@@ -52,13 +52,13 @@ def encode_media_block(
     learns the array while it reads. progress, errors: as for encode_block.
     """
     report = progress or _unheard
-    with general_beside(data) as general:
+    with fallback_beside(data) as fallback:
         how = _REST if len(taken.rest) > _LARGEST_HEADER else _HEADER
         rest = encode_block(taken.rest, None, False, how) if taken.rest else (container.STORED, b"")
         type_ = TYPES[taken.kind] if model is None else container.SAMPLES
         payload = encode_media(taken, len(data), rest, options, model, _half(report, 0) if options.verify else report)
-        if payload is None or len(payload) >= len(general.result()[1]):
-            return min((container.STORED, data), general.result(), key=lambda pair: len(pair[1])) if whole else None
+        if payload is None or len(payload) >= len(fallback.result()[1]):
+            return min((container.STORED, data), fallback.result(), key=lambda pair: len(pair[1])) if whole else None
     if options.verify:
         verify(type_, payload, data, model, _half(report, len(data)))
     return type_, payload
@@ -73,14 +73,14 @@ def _candidates(
     """
     type_ = lockstep_type(data, model, options)
     if type_ is None:
-        return [encode_general(data)]
-    with general_beside(data) as general:
+        return [encode_fallback(data)]
+    with fallback_beside(data) as fallback:
 
         def limit() -> int | None:
-            return len(general.result()[1]) if general.done() else None
+            return len(fallback.result()[1]) if fallback.done() else None
 
         coded = encode_in_lockstep(type_, data, model, file_start, options, limit, progress)
-        candidates = [general.result()] + ([] if coded is None else [(type_, coded)])
+        candidates = [fallback.result()] + ([] if coded is None else [(type_, coded)])
         if type_ == container.ENSEMBLE and wants_adaptive(
             data, min(len(payload) for _, payload in candidates), options
         ):
@@ -94,8 +94,8 @@ def lockstep_type(data: bytes, model: Model | None, options: Options) -> int | N
 
     A sample of longer data tells whether a network helps; short data is given to it.
     """
-    method = options.plan.method if options.method == "auto" else options.method
-    if method == "general":
+    method = options.settings.method if options.method == "auto" else options.method
+    if method == "fallback":
         return None
     if model is None or method == "adaptive":
         return container.ADAPTIVE
@@ -149,7 +149,7 @@ def decode_payload(
     if type_ == container.STORED:
         data = payload
     elif type_ in (container.ZSTD, container.LZMA):
-        data = decode_general(type_, payload, raw_size, what)
+        data = decode_fallback(type_, payload, raw_size, what)
     elif type_ in container.MODEL_TYPES and model is None:
         raise CorruptError(f"{what}: no model definition came before it")
     elif type_ in container.MEDIA_TYPES:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader, decode_bit
 from lmzip.models.mixing.code_length import UNIT, decisions_cost, log2_integer
+from lmzip.models.mixing.coding import IMPOSSIBLE, DecisionEncoder, code_bit, make_coding, take_decisions
 from lmzip.models.mixing.jit import i64, kernel
 
 _CHANGES = 512  # of 65536: that a piece wastes more or fewer bits than the one before
@@ -30,15 +31,8 @@ class Facts(NamedTuple):
     used: list[NDArray[np.int32]]  # how many of the values lowest .. lowest + i - 1 occur; (0,): all may
 
 
-class Encoder(Protocol):
-    """What encodes decisions: an encoder of `lmzip.coders`."""
-
-    def encode_bits(self, bits: NDArray[np.uint8], probabilities: NDArray[np.uint16]) -> None:
-        """Encode bits with the probabilities of a 1, of 65536."""
-
-
 @kernel
-def _code_occurs(occurs, chances, probabilities, reader):
+def _code_occurs(occurs, chances, coding):
     """Code which values occur, (span,) uint8; return -1 where the code is impossible, else 0.
 
     chances: (_PAST,) of 65536 that a value occurs, by whether the 12 before did.
@@ -46,13 +40,10 @@ def _code_occurs(occurs, chances, probabilities, reader):
     past = i64(1)
     for i in range(len(occurs)):
         chance = chances[past]
-        probabilities[i] = chance
-        if reader.kind >= 0:
-            bit = i64(decode_bit(reader, chance))
-            if bit < 0:
-                return -1
-            occurs[i] = bit
-        bit = i64(occurs[i])
+        bit = code_bit(coding, occurs[i], chance)
+        if bit < 0:
+            return -1
+        occurs[i] = bit
         chances[past] = min(max(chance + (((bit << 16) - chance) >> 4), 64), 65536 - 64)
         past = (past << 1 | bit) & (_PAST - 1)
     return 0
@@ -100,9 +91,9 @@ def _find_used(samples: NDArray[np.int32], shift: int, lowest: int, highest: int
     saved = int((counts[occurring] * (log2_integer(nearby) - log2_integer(there))).sum()) - 64 * UNIT
     if saved < 0:
         return np.zeros(0, np.int32)
-    occurs, probabilities = (counts > 0).astype(np.uint8), np.empty(span, np.uint16)
-    _code_occurs(occurs, np.full(_PAST, 32768, np.int64), probabilities, NO_BITS)
-    pays = 10 * saved > 11 * decisions_cost(occurs, probabilities)
+    coding = make_coding(span)
+    _code_occurs((counts > 0).astype(np.uint8), np.full(_PAST, 32768, np.int64), coding)
+    pays = 10 * saved > 11 * decisions_cost(*take_decisions(coding))
     return used.astype(np.int32) if pays else np.zeros(0, np.int32)
 
 
@@ -121,7 +112,7 @@ class _Integers:
             if self._reader.kind >= 0:
                 bit = int(decode_bit(self._reader, 32768))
                 if bit < 0:
-                    raise CoderError("coded data does not fit the probabilities")
+                    raise CoderError(IMPOSSIBLE)
             self.bits.append(bit)
             result = result << 1 | bit
         return result
@@ -135,7 +126,7 @@ def find_waste(values: NDArray[np.int64], before: NDArray[np.int64]) -> NDArray[
 
 
 def code_waste(
-    waste: NDArray[np.int64], before: NDArray[np.int64], encoder: Encoder | None, reader: BitReader
+    waste: NDArray[np.int64], before: NDArray[np.int64], encoder: DecisionEncoder | None, reader: BitReader
 ) -> NDArray[np.int64]:
     """Encode the waste of a piece behind another, or decode and return it where there is no encoder."""
     result = before.copy()
@@ -149,18 +140,18 @@ def code_waste(
     return result
 
 
-def _code_flag(flag: int, encoder: Encoder | None, reader: BitReader) -> int:
+def _code_flag(flag: int, encoder: DecisionEncoder | None, reader: BitReader) -> int:
     """Encode or decode whether something changes."""
     if encoder is not None:
         encoder.encode_bits(np.array([flag], np.uint8), np.array([_CHANGES], np.uint16))
     else:
         flag = int(decode_bit(reader, _CHANGES))
         if flag < 0:
-            raise CoderError("coded data does not fit the probabilities")
+            raise CoderError(IMPOSSIBLE)
     return flag
 
 
-def encode_facts(facts: Facts, depth: int, encoder: Encoder) -> None:
+def encode_facts(facts: Facts, depth: int, encoder: DecisionEncoder) -> None:
     """Encode facts of samples of `depth` bits. Twin: `decode_facts`."""
     _code_facts(facts, len(facts.partner), depth, encoder, NO_BITS)
 
@@ -172,7 +163,7 @@ def decode_facts(channels: int, depth: int, reader: BitReader) -> Facts:
     return _code_facts(nothing, channels, depth, None, reader)
 
 
-def _code_facts(facts: Facts, channels: int, depth: int, encoder: Encoder | None, reader: BitReader) -> Facts:
+def _code_facts(facts: Facts, channels: int, depth: int, encoder: DecisionEncoder | None, reader: BitReader) -> Facts:
     partner, shift, lowest, highest = (array.copy() for array in facts[:4])
     used = list(facts.used)
     half, size = 1 << depth - 1, (channels - 1).bit_length()
@@ -192,11 +183,11 @@ def _code_facts(facts: Facts, channels: int, depth: int, encoder: Encoder | None
             if span > MOST_SPAN:
                 raise CoderError("coded data begins with impossible facts about the values of a channel")
             occurs = np.diff(used[c]).astype(np.uint8) if encoder is not None else np.zeros(span, np.uint8)
-            probabilities = np.empty(span, np.uint16)
-            if _code_occurs(occurs, np.full(_PAST, 32768, np.int64), probabilities, reader) < 0:
-                raise CoderError("coded data does not fit the probabilities")
+            coding = make_coding(span, reader)
+            if _code_occurs(occurs, np.full(_PAST, 32768, np.int64), coding) < 0:
+                raise CoderError(IMPOSSIBLE)
             if encoder is not None:
-                encoder.encode_bits(occurs, probabilities)
+                encoder.encode_bits(*take_decisions(coding))
             used[c] = np.concatenate(([0], np.cumsum(occurs))).astype(np.int32)
             if used[c][-1] == 0:
                 raise CoderError("coded data begins with a channel without values")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 
-from lmzip.coders.bits import decode_bit
 from lmzip.models.audio.numbers import (
     CDF_REACH,
     CDF_STEPS,
@@ -22,6 +21,7 @@ from lmzip.models.audio.numbers import (
     NEAR,
 )
 from lmzip.models.audio.state import CONTEXTS, FINAL_LOGIT, NODES, SETS
+from lmzip.models.mixing.coding import code_bit
 from lmzip.models.mixing.jit import i32, i64, inline, kernel
 from lmzip.models.mixing.mixer import dot, squash, train
 
@@ -113,10 +113,8 @@ def multiples(first, end, waste):
 
 
 @kernel
-def code_sample(
-    state, moment, tables, c, low, high, used, waste, value, spread, reader, bits, probabilities, count
-):  # fmt: skip
-    """Code a value of low .. high; return it, and the new number of decisions, or -1: the code is impossible.
+def code_sample(state, moment, tables, c, low, high, used, waste, value, spread, coding):
+    """Code a value of low .. high; return it, and whether the code is possible.
 
     used: see Facts. waste: how many of the lowest bits are 0 here. spread: the mean absolute error that is expected.
     """
@@ -151,14 +149,9 @@ def code_sample(
                     probability = predict_bit(state, moment, tables, c, node, above, under)
                 else:
                     probability = i32(min(max(share_above(moment.below, 0, above, under), 0.001), 0.999) * 65536.0)
-                if reader.kind >= 0:
-                    bit = i64(decode_bit(reader, probability))
-                    if bit < 0:
-                        return lo, i64(-1)
-                else:
-                    bit = i64(value >= middle)
-                bits[count], probabilities[count] = bit, probability
-                count += 1
+                bit = code_bit(coding, value >= middle, probability)
+                if bit < 0:
+                    return lo, False
                 if is_learnt:
                     learn_bit(state, moment, tables, c, node, i32(bit))
             if bit:
@@ -187,4 +180,4 @@ def code_sample(
                 question, leaf, step = i64(HALF), min(2 + step, _LEAVES - 1), i64(0)
         elif step < _LEARNT_HALVES:
             step = min(2 * step + 1 + bit, _LEARNT_HALVES)
-    return lo, count
+    return lo, True

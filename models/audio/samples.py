@@ -12,28 +12,26 @@ from lmzip.models.mixing.jit import i64, inline, kernel
 
 
 @kernel
-def code(setup, state, moment, tables, values, start, waste, bits, probabilities, reader):
+def code(setup, state, moment, tables, values, start, waste, coding):
     """Encode values (frames, channels) int64, or decode them where there is a reader.
 
     start: the first frame's number in the block. waste: (channels,) the lowest bits that are 0 in all values.
-    Returns the number of decisions: their bits and probabilities are written to bits and probabilities. It is -1
-    where the code is impossible.
+    Return whether the code is possible.
     """
-    count = i64(0)
     for row in range(len(values)):
         for c in range(values.shape[1]):
             _predict(setup, state, moment, tables, c, row, start + row)
             spread = _choose_contexts(setup, state, moment, c)
             used = setup.used[setup.first_used[c] : setup.first_used[c + 1]]
-            value, count = code_sample(
+            value, possible = code_sample(
                 state, moment, tables, c, setup.lowest[c], setup.highest[c], used, waste[c], values[row, c], spread,
-                reader, bits, probabilities, count,
+                coding,
             )  # fmt: skip
-            if count < 0:
-                return count
+            if not possible:
+                return False
             values[row, c] = value
             _learn(setup, state, moment, tables, c, row, start + row, float(value))
-    return count
+    return True
 
 
 @inline

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader
 from lmzip.models.audio.channel_header import (
-    Encoder,
     Facts,
     code_waste,
     decode_facts,
@@ -22,13 +21,14 @@ from lmzip.models.audio.decisions import MOST_DECISIONS
 from lmzip.models.audio.samples import code
 from lmzip.models.audio.settings import STRENGTHS, SoundPlan, check_plan
 from lmzip.models.audio.state import PAST, PIECE, make_setup, make_state
+from lmzip.models.mixing.coding import IMPOSSIBLE, DecisionEncoder, make_coding, take_decisions
 
 MOST_CHANNELS = 16  # the samples of more are coded as those of a single channel, frame after frame
 Progress = Callable[[int], None]
 
 
 def encode_samples(
-    samples: NDArray[np.int32], depth: int, plan: SoundPlan, encoder: Encoder, progress: Progress | None = None
+    samples: NDArray[np.int32], depth: int, plan: SoundPlan, encoder: DecisionEncoder, progress: Progress | None = None
 ) -> None:
     """Hand the decisions of samples (frames, channels) to an encoder. Twin: `decode_samples`.
 
@@ -72,26 +72,25 @@ def _in_frames(progress: Progress | None, shape: tuple[int, ...], flat: tuple[in
 
 
 def _code(
-    samples: NDArray[np.int32], facts: Facts, plan: SoundPlan, encoder: Encoder | None, reader: BitReader,
+    samples: NDArray[np.int32], facts: Facts, plan: SoundPlan, encoder: DecisionEncoder | None, reader: BitReader,
     progress: Progress,
 ) -> None:  # fmt: skip
     frames, channels = samples.shape
     setup = make_setup(facts, STRENGTHS[plan.strength])
     state, moment, tables = make_state(setup)
-    most = PIECE * channels * MOST_DECISIONS
-    bits, probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
+    coding = make_coding(PIECE * channels * MOST_DECISIONS, reader)
     waste = np.zeros(channels, np.int64)
     for start in range(0, frames, PIECE):
         piece = samples[start : start + PIECE]
         values = piece.astype(np.int64) >> facts.shift
         found = waste if encoder is None else find_waste(values, waste)
         waste = code_waste(found, waste, encoder, reader)
-        count = code(setup, state, moment, tables, values, start, waste, bits, probabilities, reader)
-        if count < 0:
-            raise CoderError("coded data does not fit the probabilities")
+        if not code(setup, state, moment, tables, values, start, waste, coding):
+            raise CoderError(IMPOSSIBLE)
+        decisions = take_decisions(coding)
         if encoder is None:
             piece[:] = values << facts.shift
         else:
-            encoder.encode_bits(bits[:count], probabilities[:count])
+            encoder.encode_bits(*decisions)
         state.signal[:, :PAST] = state.signal[:, PIECE:].copy()  # of a whole piece; behind another there is none
         progress(start + len(piece))

@@ -15,7 +15,7 @@ DIRECT_BITS = 96
 
 
 @kernel
-def spell(cursor, learnt, fixed, value, centre, k, narrow, top, bits, probabilities, reader):
+def spell(cursor, learnt, fixed, value, centre, k, narrow, top, coding):
     """Code a sample 0 .. top: return its value, or -1 where the code is impossible.
 
     centre: the prediction. k: the first steps are 2^k wide. narrow: ask first whether it is the prediction.
@@ -31,7 +31,7 @@ def spell(cursor, learnt, fixed, value, centre, k, narrow, top, bits, probabilit
         for e in range(EXPERTS):
             above = share_below(cursor, fixed, e, first)
             expert_input(cursor, fixed, e, (middle[e] - low[e]) + (high[e] - above), above - middle[e])
-        bit = decide(cursor, learnt, fixed, node, node, i64(value == centre), bits, probabilities, reader)
+        bit = decide(cursor, learnt, fixed, node, node, i64(value == centre), coding)
         if bit:
             return centre if bit > 0 else i64(-1)
         if centre == 0 or centre == top:
@@ -41,14 +41,14 @@ def spell(cursor, learnt, fixed, value, centre, k, narrow, top, bits, probabilit
                 above = share_below(cursor, fixed, e, first)
                 expert_input(cursor, fixed, e, middle[e] - low[e], high[e] - above)
             node = i64(SIDE)
-            side = decide(cursor, learnt, fixed, node, node, i64(value > centre), bits, probabilities, reader)
+            side = decide(cursor, learnt, fixed, node, node, i64(value > centre), coding)
     elif centre == 0:
         side = i64(1)
     else:
         for e in range(EXPERTS):
             expert_input(cursor, fixed, e, middle[e] - low[e], high[e] - middle[e])
         node = WIDE_SIDE + min(k, 5)
-        side = decide(cursor, learnt, fixed, node, node | k << 7, i64(value >= centre), bits, probabilities, reader)
+        side = decide(cursor, learnt, fixed, node, node | k << 7, i64(value >= centre), coding)
     if side < 0:
         return i64(-1)
 
@@ -86,7 +86,7 @@ def spell(cursor, learnt, fixed, value, centre, k, narrow, top, bits, probabilit
                 expert_input(cursor, fixed, e, m - low[e], high[e] - m)
             else:
                 expert_input(cursor, fixed, e, high[e] - m, m - low[e])
-        bit = decide(cursor, learnt, fixed, key & 127, key, i64(distance >= split), bits, probabilities, reader)
+        bit = decide(cursor, learnt, fixed, key & 127, key, i64(distance >= split), coding)
         if bit < 0:
             return i64(-1)
         if bit:
@@ -109,7 +109,7 @@ def spell(cursor, learnt, fixed, value, centre, k, narrow, top, bits, probabilit
 
 
 @kernel
-def spell_directly(cursor, learnt, fixed, value, top, bits, probabilities, reader):
+def spell_directly(cursor, learnt, fixed, value, top, coding):
     """Code a sample 0 .. top bit by bit, the highest first: return its value, or -1."""
     low, high, middle = cursor.low, cursor.high, cursor.middle
     for e in range(EXPERTS):
@@ -121,9 +121,7 @@ def spell_directly(cursor, learnt, fixed, value, top, bits, probabilities, reade
             middle[e] = share_below(cursor, fixed, e, known + half)
             expert_input(cursor, fixed, e, middle[e] - low[e], high[e] - middle[e])
         key = (known + half) << 1 | 1
-        bit = decide(
-            cursor, learnt, fixed, DIRECT_BITS + place, key, i64(value & half != 0), bits, probabilities, reader
-        )
+        bit = decide(cursor, learnt, fixed, DIRECT_BITS + place, key, i64(value & half != 0), coding)
         if bit < 0:
             return i64(-1)
         for e in range(EXPERTS):

@@ -15,6 +15,7 @@ from lmzip.models.image.binarise import MOST_DECISIONS
 from lmzip.models.image.decisions import BLOCK_WIDTH, LIMIT, MATCH
 from lmzip.models.image.network import load_networks
 from lmzip.models.image.samples import code_row
+from lmzip.models.mixing.coding import IMPOSSIBLE, Decisions, make_coding, take_decisions
 
 Pixels = NDArray[Any]  # of uint8 or uint16
 
@@ -29,7 +30,6 @@ _USUAL = (((11, 8, 3), (7, 4, 1), (11, 6, 3)), (6, 3, 6))
 _SLOW = (_USUAL[0], (1, 1, 1))
 
 _PIECE = 1 << 14  # samples that are coded in one call
-Decisions = tuple[NDArray[np.uint8], NDArray[np.uint16]]
 Numbers = tuple[tuple[int, int, int], ...]  # for each of the least squares: of _NEAR, of _CODED, of _LATER
 
 
@@ -37,9 +37,10 @@ class Coder:
     """Codes the rows of one picture, from the top."""
 
     def __init__(
-        self, shape: tuple[int, int, int], depth: int, phases: int, mode: int, network: int, effort: int
-    ) -> None:
-        """phases: 1 or 4. mode: NATURAL or DIRECT. network: its kind, or 0. effort: 1 to 9."""
+        self, shape: tuple[int, int, int], depth: int, phases: int, mode: int, network: int, effort: int,
+        reader: BitReader = NO_BITS,
+    ) -> None:  # fmt: skip
+        """phases: 1 or 4. mode: NATURAL or DIRECT. network: its kind, or 0. effort: 1 to 9. reader: of a decoder."""
         height, width, channels = shape
         self._top, self._phases, self._mode = (1 << depth) - 1, phases, mode
         counts, every = _FAST if effort <= 3 else _USUAL if effort < 9 else _SLOW
@@ -51,25 +52,25 @@ class Coder:
         self.cursor["facts"][[LIMIT, MATCH, BLOCK_WIDTH]] = 250, -1, state.block_width(width, channels)
         self._pixels = max(_PIECE // channels, 1)
         most = min(self._pixels, width) * channels * MOST_DECISIONS
-        self._bits, self._probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
+        self._coding = make_coding(most, reader)
         self.keeps, self.every = np.array(_KEEPS), np.array(every, np.int64)
 
-    def row(self, image: NDArray[np.uint16], y: int, reader: BitReader = NO_BITS) -> Iterator[Decisions]:
-        """Code a row of an image (height, width, channels), which is written where there is a reader.
+    def row(self, image: NDArray[np.uint16], y: int) -> Iterator[Decisions]:
+        """Code a row of an image (height, width, channels), which is written where the coder has a reader.
 
         Images of all depths are uint16: the kernels are compiled for one type. Yields bits and probabilities of
         pieces of the row; they are overwritten by the next piece.
         """
         width = image.shape[1]
         for first in range(0, width, self._pixels):
-            count = code_row(
+            possible = code_row(
                 self.plane, self.learnt, self.networks, self.cursor, self.fixed, image, y, first,
                 min(first + self._pixels, width), self._top, self._phases, self._mode, self.keeps, self.every,
-                self._bits, self._probabilities, reader,
+                self._coding,
             )  # fmt: skip
-            if count < 0:
-                raise CoderError("coded data does not fit the probabilities")
-            yield self._bits[:count], self._probabilities[:count]
+            if possible < 0:
+                raise CoderError(IMPOSSIBLE)
+            yield take_decisions(self._coding)
 
 
 def _neighbours(channels: int, numbers: Numbers) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -4,11 +4,11 @@
 
 from __future__ import annotations
 
-from lmzip.coders.bits import decode_bit
 from lmzip.models.image.state import COUNTERS, EXPERTS, MAPS, NODES, SETS
 from lmzip.models.image.tables import REACH
 from lmzip.models.image.tables import STEPS as FINE
 from lmzip.models.mixing.apm import STEPS, interpolated, learn_maps, step_of
+from lmzip.models.mixing.coding import code_bit
 from lmzip.models.mixing.jit import combine, i32, i64, inline, kernel, once, u32
 from lmzip.models.mixing.logistic import LOGIT_MAX
 from lmzip.models.mixing.mixer import dot, squash, train
@@ -18,7 +18,7 @@ BIAS = EXPERTS
 FIRST_COUNTER = EXPERTS + 1
 FINAL_RATE = 12
 # Facts of the cursor.
-COUNT, CHANNEL, PLACE_A, PLACE_B, PLACE_C, RATE, LIMIT = 0, 1, 2, 3, 4, 5, 6
+CHANNEL, PLACE_A, PLACE_B, PLACE_C, RATE, LIMIT = 1, 2, 3, 4, 5, 6
 SIGNS, MATCH, LENGTH, RUN, PATTERN, PLACE_D, BLOCK_WIDTH, BIAS_PLACE, SCALE = 7, 8, 9, 10, 11, 12, 13, 14, 15
 
 
@@ -73,11 +73,10 @@ def learn_counters(cursor, learnt, fixed, bit):
 
 
 @kernel
-def decide(cursor, learnt, fixed, node, key, bit, bits, probabilities, reader):
+def decide(cursor, learnt, fixed, node, key, bit, coding):
     """Code a decision whose experts have spoken: return its bit, or -1 where the code is impossible.
 
-    node: its kind. key: the same, and more of it. bit: what an encoder codes; a decoder, which has a reader, does not
-    look at it.
+    node: its kind. key: the same, and more of it. bit: what an encoder codes; a decoder does not look at it.
     """
     mixed, rows, facts = cursor.mixed, cursor.rows, cursor.facts
     channel = facts[CHANNEL]
@@ -105,14 +104,9 @@ def decide(cursor, learnt, fixed, node, key, bit, bits, probabilities, reader):
         mean += interpolated(learnt.maps, cursor.steps[k], part)
     probability = min(max(mean >> 2, 1), 65535)
 
-    if reader.kind >= 0:
-        bit = i64(decode_bit(reader, probability))
-        if bit < 0:
-            return i64(-1)
-    count = facts[COUNT]
-    bits[count], probabilities[count] = bit, probability
-    facts[COUNT] = count + 1
-
+    bit = code_bit(coding, bit, probability)
+    if bit < 0:
+        return bit
     target = bit << 16
     error = target - before
     for k in range(SETS):
@@ -121,4 +115,4 @@ def decide(cursor, learnt, fixed, node, key, bit, bits, probabilities, reader):
         train(mixed, learnt.mixer[k, rows[k]], target - i64(squash(fixed.squash, output)), facts[RATE])
     learn_maps(learnt.maps, cursor.steps, bit)
     learn_counters(cursor, learnt, fixed, bit)
-    return i64(bit)
+    return bit

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lmzip.coders.bits import BitReader
 from lmzip.models.image import colour_lattice
@@ -14,20 +12,14 @@ from lmzip.models.image.coder import Coder, Pixels
 from lmzip.models.image.network import COLOUR, GREY, LUMA
 from lmzip.models.image.samples import DIRECT, NATURAL
 from lmzip.models.image.settings import ImagePlan, check_plan
+from lmzip.models.mixing.coding import DecisionEncoder
 
 Progress = Callable[[int], None]
 Part = tuple[tuple[int, int, int], int, int, int, int]  # shape, depth, phases, mode, kind of network
 
 
-class BitEncoder(Protocol):
-    """What decisions are handed to."""
-
-    def encode_bits(self, bits: NDArray[np.uint8], probabilities: NDArray[np.uint16]) -> None:
-        """Code decisions, where 1 has `probabilities` / 65536."""
-
-
 def encode_pixels(
-    pixels: Pixels, depth: int, plan: ImagePlan, encoder: BitEncoder, progress: Progress | None = None
+    pixels: Pixels, depth: int, plan: ImagePlan, encoder: DecisionEncoder, progress: Progress | None = None
 ) -> None:
     """Hand the decisions of pixels (height, width, channels) to an encoder; progress is told the pixels done.
 
@@ -57,9 +49,9 @@ def decode_pixels(
     pictures: list[Pixels] = []
     for part in _parts(shape, depth, plan):
         size = part[0]
-        picture, coder = np.zeros(size, np.uint16), Coder(*part, plan.effort)
+        picture, coder = np.zeros(size, np.uint16), Coder(*part, plan.effort, reader)
         for y in range(size[0]):
-            for _ in coder.row(picture, y, reader):
+            for _ in coder.row(picture, y):
                 pass
             if progress and size[0] == shape[0]:
                 progress((y + 1) * size[1])

@@ -116,7 +116,7 @@ def _repeat_contexts(plane, learnt, cursor, image, y, x):
 
 
 @once
-def code_repeat(plane, learnt, cursor, fixed, image, y, x, bits, probabilities, reader):
+def code_repeat(plane, learnt, cursor, fixed, image, y, x, coding):
     """Say whether a pixel is like another one: 1 and the pixel is written, 0, or -1 where the code is impossible."""
     match = _repeat_contexts(plane, learnt, cursor, image, y, x)
     facts, width = cursor.facts, image.shape[1]
@@ -154,7 +154,7 @@ def code_repeat(plane, learnt, cursor, fixed, image, y, x, bits, probabilities, 
         facts[PLACE_D] = 3584 + candidate * 64 + (pattern & 7) * 8 + min(facts[RUN], 7)
         bit = decide(
             cursor, learnt, fixed, REPEAT + candidate, (REPEAT + candidate) | agrees << 7 | length << 9,
-            i64(_same(image, y, x, from_y, from_x)), bits, probabilities, reader,
+            i64(_same(image, y, x, from_y, from_x)), coding,
         )  # fmt: skip
         if bit < 0:
             return i64(-1)

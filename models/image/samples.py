@@ -9,7 +9,6 @@ from lmzip.models.image.decisions import (
     BIAS_PLACE,
     BLOCK_WIDTH,
     CHANNEL,
-    COUNT,
     PLACE_A,
     PLACE_B,
     PLACE_C,
@@ -232,15 +231,13 @@ def close_block(plane, learnt, b, keeps):
 
 @kernel
 def code_row(
-    plane, learnt, networks, cursor, fixed, image, y, first, last, top, phases, mode, keeps, every, bits,
-    probabilities, reader,
+    plane, learnt, networks, cursor, fixed, image, y, first, last, top, phases, mode, keeps, every, coding,
 ):  # fmt: skip
     """Code pixels first .. last - 1 of a row of an image (height, width, channels), which a decoder writes.
 
-    Returns the number of decisions, or -1 where the code is impossible.
+    Return 0, or -1 where the code is impossible.
     """
     _, width, channels = image.shape
-    cursor.facts[COUNT] = 0
     if first == 0:
         begin_row(plane, y, width, channels)
     for x in range(first, last):
@@ -251,7 +248,7 @@ def code_row(
             extend_up(plane, x, channels)
         repeated = i64(0)
         if mode == DIRECT:
-            repeated = code_repeat(plane, learnt, cursor, fixed, image, y, x, bits, probabilities, reader)
+            repeated = code_repeat(plane, learnt, cursor, fixed, image, y, x, coding)
             if repeated < 0:
                 return -1
         for c in range(channels):
@@ -259,9 +256,7 @@ def code_row(
             if repeated == 0:
                 level = guess(plane, learnt, networks, cursor, fixed, y, x, c, phase)
             if repeated == 0:
-                value = _code_sample(
-                    plane, learnt, cursor, fixed, y, x, c, value, level, top, mode, bits, probabilities, reader
-                )
+                value = _code_sample(plane, learnt, cursor, fixed, y, x, c, value, level, top, mode, coding)
                 if value < 0:
                     return -1
                 image[y, x, c] = value
@@ -274,7 +269,7 @@ def code_row(
             close_block(plane, learnt, x // cursor.facts[BLOCK_WIDTH] + 1, keeps)
     if last == width:
         end_row(plane, y, width, channels)
-    return cursor.facts[COUNT]
+    return 0
 
 
 @once
@@ -310,19 +305,19 @@ def extend_up(plane, x, channels):
 
 
 @once
-def _code_sample(plane, learnt, cursor, fixed, y, x, c, value, level, top, mode, bits, probabilities, reader):
+def _code_sample(plane, learnt, cursor, fixed, y, x, c, value, level, top, mode, coding):
     """Code a sample that is predicted: return its value, or -1 where the code is impossible."""
     place_experts(plane, learnt, cursor, fixed, y, x, c)
     centre = min(max((i64(cursor.predictions[LAST]) + 8) >> 4, 0), top)
     if mode == DIRECT:
         set_direct_contexts(plane, cursor, y, x, c, level, centre)
-        return spell_directly(cursor, learnt, fixed, value, top, bits, probabilities, reader)
+        return spell_directly(cursor, learnt, fixed, value, top, coding)
     set_contexts(plane, cursor, fixed, y, x, c, level, centre)
     scale = i64(learnt.scales[c, LAST, level])
     k = i64(0)
     while k < 12 and scale >= 9000 << k:
         k += 1
-    return spell(cursor, learnt, fixed, value, centre, k, scale < 6000, top, bits, probabilities, reader)
+    return spell(cursor, learnt, fixed, value, centre, k, scale < 6000, top, coding)
 
 
 @once

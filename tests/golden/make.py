@@ -40,6 +40,7 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
     zopfli = (FOLDER.parent / "pictures" / "zopfli.png").read_bytes()
     flac = (FOLDER.parent / "sounds" / "libflac.flac").read_bytes()
     noise = hashlib.shake_256(b"lmzip").digest(500)
+    noisy = noise * 9 + b"x" * 99
     rows = b"".join(struct.pack("<IhBd", i, i * i % 997, i % 7, 1 / (i + 1)) for i in range(400))
     packed = lmzip.compress(prose, 4, method="model")
     header = container.create_header(container.Header(6, 1 << 22, 0))
@@ -51,8 +52,8 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
     return {
         "good-empty": ("empty content", lmzip.compress(b""), b""),
         "good-stored": ("one stored block", lmzip.compress(noise), noise),
-        "good-lzma": ("one lzma block", lmzip.compress(b"lmzip " * 20, method="general"), b"lmzip " * 20),
-        "good-zstd": ("one zstd block", lmzip.compress(noise * 9 + b"x" * 99, method="general"), noise * 9 + b"x" * 99),
+        "good-lzma": ("one lzma block", lmzip.compress(b"lmzip " * 20, method="fallback"), b"lmzip " * 20),
+        "good-zstd": ("one zstd block", lmzip.compress(noisy, method="fallback"), noisy),
         "good-model": ("prose, two windows, range coder", packed, prose),
         "good-model-rans": ("code, one window, rANS", lmzip.compress(code, 9, coder="rans", method="model"), code),
         "good-ensemble": ("prose, two windows, ensemble", lmzip.compress(prose, 4), prose),
