@@ -120,7 +120,7 @@ def best_match(matches):
     return expected, length
 
 
-@kernel
+@inline
 def hash_contexts(block, w, node):
     """Write the hashes (CONTEXTS,) uint32 of the contexts of the next byte of window w.
 

@@ -53,8 +53,11 @@ def code(block, done, first, frequencies, symbols, coding):
         for a in range(symbols.shape[1]):
             w, node, of_symbols = first + a, i64(0), frequencies[step, a]
             weigh(block.decision, of_symbols)
-            _begin_byte(block, w, node)
+            depth = i64(-1)
             while node >= 0:
+                if block.tree.depth[node] > depth:
+                    _begin_byte(block, w, node)
+                depth = i64(block.tree.depth[node])
                 probability = _predict(block, of_symbols, w, node)
                 bit = code_bit(coding, i32(symbols[step, a] >= block.tree.middle[node]), probability)
                 if bit < 0:
@@ -65,7 +68,7 @@ def code(block, done, first, frequencies, symbols, coding):
     return 0
 
 
-@kernel
+@inline
 def _predict(block, frequencies, w, node):
     """Return the probability of a 1, of 65536, of the decision at a node of the tree."""
     windows, decision, tables, tree = block.windows, block.decision, block.tables, block.tree
@@ -132,7 +135,7 @@ def _final_weights(decision, tables):
     return tables.final_weights[rows[BY_NODE] - NODES], tables.final_weights[rows[BY_KINDS] - KIND + FINAL_KIND]
 
 
-@kernel
+@inline
 def _learn(block, w, node, bit, rate):
     """Learn the bit of the decision at a node."""
     windows, decision, tables, tree = block.windows, block.decision, block.tables, block.tree
@@ -158,7 +161,7 @@ def _learn(block, w, node, bit, rate):
     learn_matches(windows.match[w], tables.match_maps, partial, tree.range[partial], bit)
 
 
-@kernel
+@inline
 def _advance(block, w, node, bit):
     """Return the child of a node, after having gone there, or ~symbol."""
     windows, tables, tree = block.windows, block.tables, block.tree
@@ -172,9 +175,7 @@ def _advance(block, w, node, bit):
         return child
     for i in range(depth, tree.depth[child]):
         _append(windows, tables, w, tree.bytes[tree.first[child], i])
-    if tree.depth[child] > depth:
-        _begin_byte(block, w, child)
-    elif tree.line[child] != tree.line[node]:
+    if tree.depth[child] == depth and tree.line[child] != tree.line[node]:
         find_lines(block.decision, tables, i64(tree.line[child]))
     return child
 
@@ -189,7 +190,7 @@ def _append(windows, tables, w, byte):
     find_matches(windows.history, windows.size, windows.match[w], tables.match_index, w)
 
 
-@kernel
+@inline
 def _begin_byte(block, w, node):
     """Be at a node that begins a byte."""
     hash_contexts(block, w, node)
