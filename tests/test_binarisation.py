@@ -1,4 +1,4 @@
-"""The shapes of the decisions that spell a byte."""
+"""The binarisations of a byte."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_best_depths_of_few_weights() -> None:
     assert best_depths(np.array([1.0, 1.0, 2.0, 9.0])) == [3, 3, 2, 1]
 
 
-def test_shapes_spell_the_same_symbols() -> None:
+def test_binarisations_of_the_same_symbols() -> None:
     vocabulary = sorted([*(bytes([byte]) for byte in range(256)), b"the", b"th", b"\xff\xff", b"\0\0\0"])
     for binarisation in (FLAT, TEXT):
         tree = make_tree(vocabulary, binarisation)

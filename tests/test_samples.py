@@ -116,7 +116,7 @@ def test_what_symbols_say() -> None:
     ("image", 8, 400, "another kind of byte"), ("audio", 16, 128, "another kind of byte"),
     ("image", 5, 255, "more than 5 bits"),
 ])  # fmt: skip
-def test_symbols_that_spell_nothing(kind: str, depth: int, symbol: int, what: str) -> None:
+def test_symbols_that_stand_for_nothing(kind: str, depth: int, symbol: int, what: str) -> None:
     shape = (2, 2, 1) if kind == "image" else (2, 1)
     dtype = np.int32 if kind == "audio" else np.uint8
     symbols = symbols_of(kind, np.zeros(shape, dtype), depth)

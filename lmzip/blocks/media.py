@@ -112,7 +112,7 @@ def _encode_symbols(
     taken: Taken, raw_size: int, options: Options, network: SampleModel, encoder: Encoder, progress: Progress
 ) -> tuple[int, ...]:
     """Code the samples as symbols of a network; return the plan. Twin: _decode_symbols."""
-    symbols = network.spell(taken.samples, taken.depth)
+    symbols = network.encode(taken.samples, taken.depth)
     windows = min(options.settings.windows(len(symbols)), len(symbols), network.most_windows)
     stride = lockstep.stride_of(windows, network.alphabet)
 
@@ -137,7 +137,7 @@ def _decode_symbols(
         session, decoder, count, head.settings[0], lambda done: progress(done * raw_size / count)
     )
     decoder.finish()
-    return network.read(symbols, found.shape, found.depth)
+    return network.decode(symbols, found.shape, found.depth)
 
 
 @functools.cache
