@@ -173,8 +173,8 @@ def test_damaged_blocks(models: dict[str, Any], text_model: Any) -> None:
         with pytest.raises(CorruptError, match=what):
             decode_payload(type_, payload, len(data), model)
 
-    for settings in ((), (0,), (7201,), (1, 1)):
-        refuse(replaced(settings=settings), models["image"], "settings of")
+    for fields in ((), (0,), (7201,), (1, 1)):
+        refuse(replaced(settings=fields), models["image"], "settings of")
     refuse(payload, None, "no model definition came before it")
     refuse(payload, models["audio"], "its model, tiny-audio, is not one of image")
     refuse(payload, text_model, "its model, text-11, is not one of image")
