@@ -77,7 +77,7 @@ class Model(Predictor, Protocol):
 
 
 class SampleModel(Predictor, Protocol):
-    """A model of pixels or samples: it spells arrays as `lmzip.formats.Taken` has them."""
+    """A model of pixels or samples: it spells arrays as `lmzip.formats.Deconstructed` has them."""
 
     def count_symbols(self, shape: tuple[int, ...], depth: int) -> int:
         """Return how many symbols spell an array."""

@@ -1,4 +1,4 @@
-"""FLAC files taken apart and put together, against libFLAC (by soundfile) and streams that no encoder writes."""
+"""FLAC files deconstructed and reconstructed, against libFLAC (by soundfile) and streams that no encoder writes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from lmzip import formats
-from lmzip.formats.flac import flac, frames
+from lmzip.formats.flac import file, frames
 from lmzip.formats.flac.frames import BAD, COLUMNS, SPARE, read_frames, write_frames
 from lmzip.formats.side_data import FLAC, Shape, Writer, create_shape
 
@@ -38,13 +38,13 @@ def encoded(samples: np.ndarray, depth: int, level: float = 0.5) -> bytes:
     return buffer.getvalue()
 
 
-def taken(data: bytes) -> formats.Taken:
-    """Take apart and put together."""
-    layout = formats.sniff(data[: formats.HEAD_SIZE])
-    assert isinstance(layout, flac.FLACLayout)
-    found = layout.take(data, 0)
+def round_trip(data: bytes) -> formats.Deconstructed:
+    """Deconstruct and reconstruct."""
+    layout = formats.detect(data[: formats.HEAD_SIZE])
+    assert isinstance(layout, file.FLACLayout)
+    found = layout.deconstruct(data, 0)
     assert found is not None
-    assert formats.put_together("audio", found.samples, found.depth, found.rest) == data
+    assert formats.reconstruct("audio", found.samples, found.depth, found.side_data) == data
     return found
 
 
@@ -53,35 +53,35 @@ def taken(data: bytes) -> formats.Taken:
 def test_files_of_libflac(depth: int, channels: int) -> None:
     samples = sound(30_000, channels, depth)
     for level in (0, 0.5, 1):
-        found = taken(encoded(samples, depth, level))
+        found = round_trip(encoded(samples, depth, level))
         assert found.depth == depth
         assert np.array_equal(found.samples, samples)
-        assert len(found.rest) < 12_000  # 8 KiB of it is padding
+        assert len(found.side_data) < 12_000  # 8 KiB of it is padding
 
 
 def test_what_stands_behind_the_frames() -> None:
     data = encoded(sound(9000, 2, 16), 16)
-    assert taken(data + b"TAG a title").rest.endswith(b"TAG a title")
-    assert len(taken(data[:-3]).samples) == 4096 * 2
+    assert round_trip(data + b"TAG a title").side_data.endswith(b"TAG a title")
+    assert len(round_trip(data[:-3]).samples) == 4096 * 2
     damaged = bytearray(data)
     damaged[-1000] ^= 4
-    assert len(taken(bytes(damaged)).samples) == 4096 * 2
+    assert len(round_trip(bytes(damaged)).samples) == 4096 * 2
 
 
-def test_too_little_to_take() -> None:
+def test_too_little_to_deconstruct() -> None:
     data = encoded(sound(9000, 2, 16), 16)
-    layout = formats.sniff(data)
+    layout = formats.detect(data)
     assert layout is not None
     for cut in (10, 42, 43, 8000, 9000):
-        assert layout.take(data[:cut], 0) is None
-    assert layout.take(encoded(sound(100, 1, 16), 16), 0) is None
-    assert formats.sniff(b"fLaC" + bytes(100)) is None
+        assert layout.deconstruct(data[:cut], 0) is None
+    assert layout.deconstruct(encoded(sound(100, 1, 16), 16), 0) is None
+    assert formats.detect(b"fLaC" + bytes(100)) is None
 
 
 def test_silence_is_bounded() -> None:
     """The longest blocks of nothing would be samples of more memory than their bytes can ask for."""
-    found = taken(encoded(np.zeros((2_000_000, 8), np.int32), 16))
-    assert found.samples.size * 16 <= flac.MOST_BITS * 2_000_000
+    found = round_trip(encoded(np.zeros((2_000_000, 8), np.int32), 16))
+    assert found.samples.size * 16 <= file.MOST_BITS * 2_000_000
 
 
 def columns_of(random: np.random.Generator, channels: int, depth: int, frames: int) -> tuple[list[list[int]], int]:
@@ -146,23 +146,23 @@ def test_damaged_files() -> None:
         random, changed = np.random.default_rng(seed), bytearray(data)
         for _ in range(1 + seed % 4):
             changed[random.integers(4, len(data))] = random.integers(0, 256)
-        layout = formats.sniff(bytes(changed[: formats.HEAD_SIZE]))
-        found = layout and layout.take(bytes(changed), 0)
+        layout = formats.detect(bytes(changed[: formats.HEAD_SIZE]))
+        found = layout and layout.deconstruct(bytes(changed), 0)
         if found:
-            assert formats.put_together("audio", found.samples, found.depth, found.rest) == changed
+            assert formats.reconstruct("audio", found.samples, found.depth, found.side_data) == changed
 
 
-def test_any_rest_is_survived() -> None:
-    found, good = taken(encoded(sound(3000, 2, 16), 16)), 0
-    begin = found.rest.index(b"fLaC")
-    metadata = len(flac.MAGIC) + 38
+def test_any_side_data_is_survived() -> None:
+    found, good = round_trip(encoded(sound(3000, 2, 16), 16)), 0
+    begin = found.side_data.index(b"fLaC")
+    metadata = len(file.MAGIC) + 38
     for seed in range(1500):
-        random, changed = np.random.default_rng(seed), bytearray(found.rest)
+        random, changed = np.random.default_rng(seed), bytearray(found.side_data)
         for _ in range(1 + seed % 3):
             low = begin if seed % 2 else max(begin + metadata, len(changed) - 300)
             changed[random.integers(low, len(changed))] = random.integers(0, 256)
         try:
-            formats.put_together("audio", found.samples, found.depth, bytes(changed))
+            formats.reconstruct("audio", found.samples, found.depth, bytes(changed))
             good += 1
         except ValueError:
             pass
@@ -178,7 +178,7 @@ def test_a_size_that_lies() -> None:
         lying = Writer()
         lying.numbers(size, 0, *[0] * COLUMNS)
         with pytest.raises(ValueError, match=message):
-            formats.put_together("audio", samples, 16, bytes(writer.buffer + lying.buffer))
+            formats.reconstruct("audio", samples, 16, bytes(writer.buffer + lying.buffer))
 
 
 def test_numbers_as_utf_8() -> None:

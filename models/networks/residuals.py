@@ -60,7 +60,7 @@ def symbols_of(kind: str, samples: NDArray[Any], depth: int) -> NDArray[np.int32
 
 
 def samples_of(kind: str, symbols: NDArray[np.int32], shape: tuple[int, ...], depth: int) -> NDArray[Any]:
-    """Return the array (`lmzip.formats.Taken`) of symbols; ValueError where they spell none."""
+    """Return the array (`lmzip.formats.Deconstructed`) of symbols; ValueError where they spell none."""
     planes = _planes(shape)
     count = _bytes_of(depth)
     integers = _integers_for(depth)

@@ -25,7 +25,7 @@ GOOD = 1 / 16  # one of less than this part is not compared with another
 HOW = {STORED: AS_STORED, FIXED: AS_FIXED, DYNAMIC: AS_GIVEN}
 
 
-def describe(stream: bytes, size: int, pieces: Numbers) -> tuple[bytes, int, bytes] | None:
+def deconstruct_stream(stream: bytes, size: int, pieces: Numbers) -> tuple[bytes, int, bytes] | None:
     """Describe the deflate stream in a zlib stream.
 
     Args:
@@ -75,11 +75,13 @@ def _describe_zlib(
         for block, (_, kind, start, end) in enumerate(blocks.tolist()):
             if kind != heads[block, 0] or _bits(stream, start, end) != _bits(made, *heads[block, 1:]):
                 kinds[block], given[block] = HOW[kind], _create_given(stream, kind, start, end)
-    return create(settings, found.fixes, ends if own_blocks else None, kinds, given)
+    return create_description(settings, found.fixes, ends if own_blocks else None, kinds, given)
 
 
-def create(settings: Settings, fixes: Numbers, ends: Numbers | None, kinds: Numbers, given: list[bytes]) -> bytes:
-    """Write a description by the settings of zlib (FORMAT.md, "Files taken apart")."""
+def create_description(
+    settings: Settings, fixes: Numbers, ends: Numbers | None, kinds: Numbers, given: list[bytes]
+) -> bytes:
+    """Write a description by the settings of zlib (FORMAT.md section 10)."""
     flags = PIECES * settings.pieces | FAR * settings.far | BLOCKS * (ends is not None)
     flags |= FIXES * (len(fixes) > 0) | KINDS * bool(kinds.any())
     writer = Writer()
@@ -112,8 +114,8 @@ def _describe_optimal(
     return bytes(writer.buffer)
 
 
-def deflate(description: bytes, lines: NDArray[np.uint8], pieces: Numbers) -> bytes:
-    """Return the deflate stream; ValueError for what describe never gives."""
+def reconstruct_stream(description: bytes, lines: NDArray[np.uint8], pieces: Numbers) -> bytes:
+    """Return the deflate stream; ValueError for a description that deconstruct_stream never gives."""
     reader = Reader(description)
     lines = np.require(lines, requirements="W")  # kernels are compiled anew for arrays that are read-only
     flags = reader.number(OPTIMAL)
@@ -253,7 +255,7 @@ def _read_kinds(reader: Reader, count: int) -> tuple[Numbers, list[bytes]]:
     for kind in kinds:
         start = reader.offset
         if kind == AS_GIVEN:
-            reader.take((reader.number(MOST_BITS) + 7) // 8)
+            reader.read((reader.number(MOST_BITS) + 7) // 8)
         given.append(reader.buffer[start : reader.offset])
     return kinds, given
 

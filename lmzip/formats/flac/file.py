@@ -1,37 +1,46 @@
-"""FLAC (RFC 9639): the samples of its frames, and what the encoder chose; the frames are `flac_frames.py`'s."""
+"""FLAC files (RFC 9639) as samples and side data (FORMAT.md section 10, "FLAC").
+
+A file is the magic, blocks of metadata and frames. The frames (`frames.py`) follow from the samples and from what the
+encoder chose, which is side data as eight columns of numbers. All else is side data as it is: the metadata, and what
+stands behind the last frame that is whole.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lmzip.formats.layout import WholeFile
 from lmzip.formats.side_data import (
     FEWEST_SAMPLES,
     FLAC,
     MAX_SAMPLES,
     MAX_SIZE,
+    Deconstructed,
     Reader,
     Shape,
-    Taken,
     Writer,
     create_shape,
     parse_shape,
 )
 
 MAGIC = b"fLaC"
-STREAMINFO = b"\0\0\0\x22"  # the header of the first block of metadata, but for the flag of the last
-LAST = 0x80
-MOST_NUMBER = 1 << 17  # in a column
-MOST_BITS = 1 << 13  # of samples for a byte of the file, on average; silence has more
+STREAMINFO = b"\0\0\0\x22"  # the header of the first block of metadata, without its flag LAST
+STREAMINFO_END = 42  # bytes of the magic and this block
+LAST = 0x80  # flag of the last block of metadata
+MOST_NUMBER = 1 << 17  # the largest number in a column
+MOST_BITS = 1 << 13  # of samples for a byte of the file, on average; silence has more, and is cut off
 
 
 def _parse_info(data: bytes) -> tuple[int, int, int] | None:
-    """Read channels, bits a sample and samples (0: not stated) of the first block of metadata."""
-    if data[:4] != MAGIC or len(data) < 42 or bytes([data[4] & ~LAST & 0xFF]) + data[5:8] != STREAMINFO:
+    """Read the channels, the bits a sample and the samples a channel (0: not stated) from STREAMINFO.
+
+    Returns None for what is no FLAC file.
+    """
+    if data[:4] != MAGIC or len(data) < STREAMINFO_END or bytes([data[4] & ~LAST & 0xFF]) + data[5:8] != STREAMINFO:
         return None
     fields = int.from_bytes(data[18:26], "big")
     return (fields >> 41 & 7) + 1, (fields >> 36 & 31) + 1, fields & ((1 << 36) - 1)
@@ -45,29 +54,23 @@ def _metadata_end(data: bytes) -> int:
     return min(at, len(data))
 
 
-@dataclass(frozen=True)
-class FLACLayout:
-    """A FLAC file, which is one block or none."""
+class FLACLayout(WholeFile):
+    """A FLAC file."""
 
-    kind: str = "audio"
-    whole: bool = True
+    kind = "audio"
 
-    def block_end(self, start: int, most: int) -> int:
-        """Return the end of a full block."""
-        return start + most
-
-    def take(self, data: bytes, start: int) -> Taken | None:
-        """Take apart a whole file, the frames before a damage; None where there are too few."""
+    def deconstruct(self, data: bytes, start: int) -> Deconstructed | None:
+        """Deconstruct a whole file, up to the first frame that is damaged; None where that is too little."""
         info = _parse_info(data) if start == 0 else None
-        return _take(data, *info) if info else None
+        return _deconstruct(data, *info) if info else None
 
 
-def find_flac(head: bytes) -> FLACLayout | None:
-    """Find out whether it is a FLAC file."""
+def detect_flac(head: bytes) -> FLACLayout | None:
+    """Return the layout of a FLAC file; None for others."""
     return FLACLayout() if _parse_info(head) else None
 
 
-def _take(data: bytes, channels: int, depth: int, stated: int) -> Taken | None:
+def _deconstruct(data: bytes, channels: int, depth: int, stated: int) -> Deconstructed | None:
     from lmzip.formats.flac.frames import COLUMNS, FULL, FULL_COLUMNS, FULL_SAMPLES, LARGEST_BLOCK, SPARE, read_frames
 
     begin = _metadata_end(data)
@@ -96,24 +99,27 @@ def _take(data: bytes, channels: int, depth: int, stated: int) -> Taken | None:
     for column, count in zip(columns, counts, strict=False):
         writer.numbers(int(count), *column[:count].tolist())
     writer.buffer += data[begin + used :]
-    rest = bytes(writer.buffer)
-    reader = Reader(rest)
+    side_data = bytes(writer.buffer)
+    reader = Reader(side_data)
     shape = parse_shape(reader)[1]
     with contextlib.suppress(ValueError):
-        if put_flac_together(shape, samples, reader) == data:
-            return Taken("audio", samples, depth, False, rest)
+        if reconstruct_flac(shape, samples, reader) == data:
+            return Deconstructed("audio", samples, depth, False, side_data)
     return None
 
 
 def _grown(array: NDArray[Any], most: int) -> NDArray[Any]:
-    """Return an array with the same begin that is twice as long, `most` at most."""
+    """Return a copy of an array that is twice as long, `most` at most, filled up with zeros."""
     result = np.zeros((min(2 * len(array), most), *array.shape[1:]), array.dtype)
     result[: len(array)] = array
     return result
 
 
-def put_flac_together(shape: Shape, samples: NDArray[Any], reader: Reader) -> bytes:
-    """Return the file; ValueError for a rest that _take never writes."""
+def reconstruct_flac(shape: Shape, samples: NDArray[Any], reader: Reader) -> bytes:
+    """Return the file; ValueError for side data that _deconstruct never writes.
+
+    reader: of the side data; the shape was read from it.
+    """
     from lmzip.formats.flac.frames import BAD, COLUMNS, write_frames
 
     metadata = reader.string()
