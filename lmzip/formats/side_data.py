@@ -11,13 +11,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lmzip.errors import LMZError
+from lmzip.varint import create_varint, create_varints, parse_varint, parse_varints
+
 HEAD_SIZE = 1 << 16  # bytes that `detect` looks at, where the file has them
 MAX_SAMPLES = 1 << 27  # of one piece
 MAX_SIDE = 1 << 31  # pixels of a picture's side, and frames of a sound
 MAX_CHANNELS = 1 << 16
 MAX_SIZE = 1 << 26  # bytes of one piece
 FEWEST_SAMPLES = 256  # of a piece: for fewer, a model is not worth its cost
-_PIECE = 1 << 16  # bytes of which numbers are read at once
+_WHAT = "side data"  # the place, in messages
 
 KINDS = ("image", "audio")
 RAW, PNG, FLAC = range(3)  # forms of side data: who wrote it
@@ -53,7 +56,11 @@ class Shape(NamedTuple):
 
 
 class Writer:
-    """Bytes that grow by varints (FORMAT.md section 1) and strings."""
+    """Writes side data: varints (`lmzip.varint`), strings and plain bytes, one after the other. Twin: Reader.
+
+    Attributes:
+        buffer: what was written; plain bytes are appended to it directly.
+    """
 
     def __init__(self) -> None:
         self.buffer = bytearray()
@@ -61,66 +68,53 @@ class Writer:
     def numbers(self, *values: int) -> None:
         """Append varints."""
         for value in values:
-            while value > 0x7F:
-                self.buffer.append(value & 0x7F | 0x80)
-                value >>= 7
-            self.buffer.append(value)
+            self.buffer += create_varint(value)
+
+    def array(self, values: NDArray[Any]) -> None:
+        """Append integers of 0 or more, (n,), as varints, without their number."""
+        self.buffer += create_varints(values)
 
     def string(self, string: bytes) -> None:
-        """Append the length and the bytes."""
+        """Append a length and as many bytes."""
         self.numbers(len(string))
         self.buffer += string
 
 
 class Reader:
-    """Reads what Writer wrote; ValueError for all that it never writes."""
+    """Reads what a Writer wrote, from `offset` on. Every method raises ValueError for what a Writer never writes.
+
+    Such errors are no LMZError, since side data is only known to be damaged when a block was decoded: the caller, which
+    has the name of the block, makes a CorruptError of them.
+    """
 
     def __init__(self, buffer: bytes) -> None:
         self.buffer, self.offset = buffer, 0
 
     def number(self, limit: int) -> int:
         """Read a varint of at most `limit`."""
-        value = shift = 0
-        while True:
-            byte = self.read(1)[0]
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if value > limit or shift > 63 or (byte == 0 and shift > 7):
-                raise ValueError("side data: a number beyond its limit")
-            if byte < 0x80:
-                return value
+        try:
+            value, self.offset = parse_varint(self.buffer, self.offset, limit, _WHAT)
+        except LMZError as error:
+            raise ValueError(str(error)) from error
+        return value
 
-    def numbers(self, count: int, limit: int, dtype: type[np.int32] | type[np.int64] = np.int64) -> NDArray[Any]:
-        """Read `count` varints of at most `limit`, which is below 2^31: an array, without an object for each."""
-        if count > len(self.buffer) - self.offset:
-            raise ValueError("side data: it ends too early")
-        result, done = np.zeros(count, dtype), 0
-        while done < count:
-            piece = np.frombuffer(self.buffer, np.uint8, min(_PIECE, len(self.buffer) - self.offset), self.offset)
-            ends = np.flatnonzero(piece < 0x80)[: count - done]
-            lengths = np.diff(ends, prepend=-1)
-            if not len(ends) or int(lengths.max()) > 5:
-                self.number(0)  # raises: the first number, or one behind it, is too long or has no end
-                raise ValueError("side data: a number beyond its limit")
-            values = np.zeros(len(ends), np.int64)
-            for place in range(int(lengths.max())):  # the last groups, then those before them
-                longer = lengths > place
-                values[longer] = values[longer] << 7 | piece[ends[longer] - place] & 0x7F
-            if int(values.max()) > limit or (piece[ends[lengths > 1]] == 0).any():
-                raise ValueError("side data: a number beyond its limit")
-            result[done : done + len(ends)] = values
-            done, self.offset = done + len(ends), self.offset + int(ends[-1]) + 1
-        return result
+    def array(self, count: int, limit: int, dtype: type[np.int32] | type[np.int64] = np.int64) -> NDArray[Any]:
+        """Read `count` varints of at most `limit`; return (count,) of `dtype`."""
+        try:
+            values, self.offset = parse_varints(self.buffer, self.offset, count, limit, _WHAT, dtype)
+        except LMZError as error:
+            raise ValueError(str(error)) from error
+        return values
 
     def read(self, length: int) -> bytes:
-        """Read that many bytes."""
+        """Read plain bytes."""
         if length > len(self.buffer) - self.offset:
-            raise ValueError("side data: it ends too early")
+            raise ValueError(f"{_WHAT}: it ends too early")
         self.offset += length
         return self.buffer[self.offset - length : self.offset]
 
     def string(self) -> bytes:
-        """Read a length and the bytes."""
+        """Read a length and as many bytes."""
         return self.read(self.number(len(self.buffer)))
 
     def remaining(self) -> bytes:

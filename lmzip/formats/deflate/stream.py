@@ -261,4 +261,4 @@ def _read_kinds(reader: Reader, count: int) -> tuple[Numbers, list[bytes]]:
 
 
 def _read_numbers(reader: Reader, count: int, most: int) -> Numbers:
-    return reader.numbers(count, most)
+    return reader.array(count, most)

@@ -97,7 +97,8 @@ def _deconstruct(data: bytes, channels: int, depth: int, stated: int) -> Deconst
     writer.string(data[:begin])
     writer.numbers(used, frames)
     for column, count in zip(columns, counts, strict=False):
-        writer.numbers(int(count), *column[:count].tolist())
+        writer.numbers(int(count))
+        writer.array(column[:count])
     writer.buffer += data[begin + used :]
     side_data = bytes(writer.buffer)
     reader = Reader(side_data)
@@ -124,7 +125,7 @@ def reconstruct_flac(shape: Shape, samples: NDArray[Any], reader: Reader) -> byt
 
     metadata = reader.string()
     size, frames = reader.number(MAX_SIZE), reader.number(MAX_SAMPLES)
-    columns = [reader.numbers(reader.number(len(reader.buffer)), MOST_NUMBER, np.int32) for _ in range(COLUMNS)]
+    columns = [reader.array(reader.number(len(reader.buffer)), MOST_NUMBER, np.int32) for _ in range(COLUMNS)]
     out, counts = np.zeros(size, np.uint8), np.zeros(COLUMNS + 1, np.int64)
     used, done = write_frames(samples, frames, shape.depth, tuple(columns), counts, out)
     if counts[BAD] or used != size or done != len(samples) or counts[:COLUMNS].tolist() != [c.size for c in columns]:
