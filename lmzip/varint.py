@@ -62,7 +62,7 @@ def _create_piece(values: NDArray[np.int64]) -> bytes:
     sizes = 1 + (values[:, None] >> 7 * places[1:] > 0).sum(axis=1)
     groups = values[:, None] >> 7 * places & 0x7F
     groups[sizes[:, None] - 1 > places] |= 0x80
-    return groups[sizes[:, None] > places].astype(np.uint8).tobytes()
+    return bytes(groups[sizes[:, None] > places].astype(np.uint8))
 
 
 def parse_varints(

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmzip.formats.deflate import optimal
-from lmzip.formats.deflate.inflate import inflate
-from lmzip.formats.deflate.matching import BAD, MOST_WORK, WORK, find_tokens
+from lmzip.formats.deflate.inflate import BLOCK_COLUMNS, inflate
+from lmzip.formats.deflate.matching import BAD, MOST_WORK, STATE_SIZE, WORK, Search, find_tokens
 from lmzip.formats.deflate.settings import Settings
 from lmzip.formats.deflate.stream import (
     OPTIMAL,
@@ -152,7 +152,11 @@ def test_encoders_that_look_for_the_cheapest_tokens(path: Path) -> None:
 def cheapest(stream: bytes, size: int) -> bytes:
     """Describe a stream, without its header, by the codes of its blocks, and make it again."""
     data = np.frombuffer(bytearray(stream + bytes(8)), np.uint8)
-    lines, actual, blocks = np.zeros(size, np.uint8), np.zeros(size, np.int32), np.zeros((1 << 14, 4), np.int64)
+    lines, actual, blocks = (
+        np.zeros(size, np.uint8),
+        np.zeros(size, np.int32),
+        np.zeros((1 << 14, BLOCK_COLUMNS), np.int64),
+    )
     count, _ = inflate(data, 8 * len(stream), lines, actual, blocks)
     description = _describe_optimal(data[: len(stream)], lines, actual, blocks[:count])
     assert reconstruct_stream(description, lines, pieces_of(bytes(size), 1000)) == stream
@@ -237,9 +241,9 @@ def test_too_much_work_is_refused() -> None:
     line = RANDOM.integers(0, 2, 100_000, np.uint8)
     how = Settings(9, 0, 9, 15)
     for before, refused in ((0, 0), (MOST_WORK * (line.size + 1000), 1)):
-        state, tables = np.zeros(6, np.int64), (np.zeros(1 << 16, np.int32), np.zeros(1 << 15, np.int32))
+        state, tables = np.zeros(STATE_SIZE, np.int64), (np.zeros(1 << 16, np.int32), np.zeros(1 << 15, np.int32))
         state[WORK] = before
         tokens, bases = np.zeros(line.size + 1, np.int32), np.zeros(100, np.int64)
-        given = (line, np.array([line.size]), how.numbers(), line.size, np.zeros(0, np.int32), NOTHING)
-        find_tokens(*given, *tables, tokens, NOTHING, bases, state)
+        given = (line, np.array([line.size]), np.zeros(0, np.int32), NOTHING)
+        find_tokens(Search(*given, *tables, tokens, NOTHING, bases, state), how.limits(), line.size)
         assert state[BAD] == refused

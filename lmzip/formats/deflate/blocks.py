@@ -1,46 +1,106 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-"""Tokens written as the blocks of a deflate stream, with the codes that zlib makes, compiled.
+"""Tokens written as the blocks of a deflate stream, compiled: the last step of `stream.reconstruct_stream`.
 
-Codes of Huffman's method (RFC 1951 section 3.2.7); which of equally rare symbols are joined first, and how codes that
-get too long are shortened, is part of the result, and done as zlib does it.
+The codes are Huffman's (RFC 1951 section 3.2.2). Which of equally rare symbols are joined first, and how code words are
+shortened that get too long, is part of the result: both are done as zlib does them (its `trees.c`).
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from lmzip.coders.compiled import compiled
 from lmzip.formats.deflate.inflate import (
+    BLOCK_END,
+    BLOCK_TYPE,
     CODE_LENGTHS,
     CODES,
     DISTANCE_BASE,
     DISTANCE_EXTRA,
+    DISTANCE_SHIFT,
+    DISTANCES,
     DYNAMIC,
     END,
+    FIRST_DISTANCE,
+    FIRST_LENGTH,
     FIXED,
     FIXED_LENGTHS,
     LENGTH_BASE,
     LENGTH_EXTRA,
+    LENGTH_MASK,
+    LENGTHS_BEGIN,
+    LENGTHS_END,
     LITERAL,
+    LITERALS,
     LONGEST_CODE,
+    LONGEST_SMALL_CODE,
+    MANY_ZEROS,
     ORDER,
+    REPEAT,
     STORED,
+    ZEROS,
     assign,
     read_lengths,
 )
 
 kernel = compiled()
 
-AS_ZLIB, AS_STORED, AS_FIXED, AS_DYNAMIC, AS_GIVEN = range(5)  # what a block is
-LARGEST_STORED = 0xFFFF
+# Modes of a block: its type is chosen as by zlib; stored; with fixed codes; with zlib's codes; with given code lengths.
+AS_ZLIB, AS_STORED, AS_FIXED, AS_DYNAMIC, AS_GIVEN = range(5)
+LARGEST_STORED = 0xFFFF  # bytes of a stored block
+SPARE = 16  # bytes that the output must have beyond what is to be written
 
-LENGTH_SYMBOL = np.zeros(259, np.int64)
+LENGTH_SYMBOL = np.zeros(259, np.int64)  # by the length of a match; less FIRST_LENGTH
 for _symbol, _base in enumerate(LENGTH_BASE):
     LENGTH_SYMBOL[_base:] = _symbol
 DISTANCE_SYMBOL = np.zeros(512, np.int64)  # by distance - 1, or 256 + (distance - 1) / 128
 for _symbol, _base in enumerate(DISTANCE_BASE):
     DISTANCE_SYMBOL[min(_base - 1, 256) : 256] = _symbol
     DISTANCE_SYMBOL[256 + (_base - 1) // 128 :] = _symbol
+
+
+class Blocks(NamedTuple):
+    """How tokens are cut into blocks, and how each block is written.
+
+    Attributes:
+        ends: int64, (blocks,), where they end in the tokens.
+        slid: int64, (blocks,), where zlib's window began in the data when it wrote the block: it does not store a block
+            that began earlier.
+        modes: int64, (blocks,), AS_ZLIB and so on.
+        given: uint8, the code lengths of blocks as they stand in the stream, and 8 zeros.
+        starts: int64, (blocks + 1,), the bits where those of each block begin in `given`.
+    """
+
+    ends: NDArray[np.int64]
+    slid: NDArray[np.int64]
+    modes: NDArray[np.int64]
+    given: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+
+
+class Code(NamedTuple):
+    """The codes of a block.
+
+    Attributes:
+        frequencies: int64, (CODES,), how often each symbol occurs.
+        lengths: int64, (CODES,), of its code word, 0 for none.
+        words: int64, (CODES,), the code words, the first bit lowest.
+        runs: int64, (CODES + 2, 2), the symbols of the small code and the values of their extra bits.
+        small_frequencies: int64, (CODE_LENGTHS,), of the symbols of the small code.
+        small_lengths: int64, (CODE_LENGTHS,), of the code words of the small code.
+        table: int32, for inflate.read_lengths.
+    """
+
+    frequencies: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+    words: NDArray[np.int64]
+    runs: NDArray[np.int64]
+    small_frequencies: NDArray[np.int64]
+    small_lengths: NDArray[np.int64]
+    table: NDArray[np.int32]
 
 
 @kernel
@@ -51,7 +111,7 @@ def distance_symbol(distance):
 
 @kernel
 def put(out, at, value, bits):
-    """Write up to 32 bits at bit `at` of zeros; returns the bit behind them."""
+    """Write up to 32 bits at bit `at` of zeros, the lowest first; returns the bit behind them."""
     byte, value = at >> 3, value << (at & 7)
     while value:
         out[byte] |= value & 0xFF
@@ -80,7 +140,10 @@ def _sink(heap, size, place, weights, depths):
 
 @kernel
 def build_code(frequencies, most_bits, lengths):
-    """Set the lengths of the code words of a Huffman code; returns the last symbol that has one."""
+    """Set the lengths of the words of a Huffman code, at most `most_bits`; returns the last symbol that has one.
+
+    frequencies, lengths: int64, (symbols,). At least two symbols get a word.
+    """
     count = frequencies.size
     weights, depths = np.zeros(2 * count + 1, np.int64), np.zeros(2 * count + 1, np.int64)
     parents, bits = np.zeros(2 * count + 1, np.int64), np.zeros(2 * count + 1, np.int64)
@@ -91,7 +154,7 @@ def build_code(frequencies, most_bits, lengths):
         if frequencies[symbol]:
             size += 1
             heap[size] = last = symbol
-    while size < 2:  # a code has two words at least
+    while size < 2:
         size += 1
         if last < 2:
             last += 1
@@ -117,7 +180,7 @@ def build_code(frequencies, most_bits, lengths):
         heap[1] = node
         node += 1
         _sink(heap, size, np.int64(1), weights, depths)
-    words = np.zeros(LONGEST_CODE + 2, np.int64)
+    words = np.zeros(LONGEST_CODE + 2, np.int64)  # how many have so many bits
     overflow = 0
     for place in range(done - 1, -1, -1):
         node = joined[place]
@@ -153,7 +216,7 @@ def build_code(frequencies, most_bits, lengths):
 
 @kernel
 def _run_lengths(lengths, last, runs, at):
-    """Append the symbols of code lengths to runs, (n, 2) of symbol and extra bits' value; returns their number."""
+    """Append the symbols of the small code for lengths up to the symbol `last` to runs; returns the number of runs."""
     i, before = 0, -1
     while i <= last:
         length, count = lengths[i], 1
@@ -170,16 +233,22 @@ def _run_lengths(lengths, last, runs, at):
                 runs[at, 0] = length
                 at += 1
                 count -= 1
-            runs[at, 0], runs[at, 1] = 16, count - 3
+            runs[at, 0], runs[at, 1] = REPEAT, count - 3
             at += 1
         elif count <= 10:
-            runs[at, 0], runs[at, 1] = 17, count - 3
+            runs[at, 0], runs[at, 1] = ZEROS, count - 3
             at += 1
         else:
-            runs[at, 0], runs[at, 1] = 18, count - 11
+            runs[at, 0], runs[at, 1] = MANY_ZEROS, count - 11
             at += 1
         before = length
     return at
+
+
+@kernel
+def _run_extra(symbol):
+    """Return the extra bits of a symbol of the small code."""
+    return 0 if symbol < REPEAT else 2 if symbol == REPEAT else 3 if symbol == ZEROS else 7
 
 
 @kernel
@@ -192,132 +261,166 @@ def _cost(frequencies, lengths):
 
 
 @kernel
-def write_blocks(data, tokens, ends, slid, kinds, only_fixed, given, starts, out, heads):
+def _count_symbols(data, data_at, tokens, first, end, frequencies):
+    """Count the symbols of tokens[first:end], whose data begins at data_at; returns its bytes and all extra bits."""
+    size, extra = 0, 0
+    frequencies[:] = 0
+    frequencies[END] = 1
+    for i in range(first, end):
+        length, distance = tokens[i] & LENGTH_MASK, tokens[i] >> DISTANCE_SHIFT
+        if length == LITERAL:
+            frequencies[data[data_at + size]] += 1
+        else:
+            symbol, other = LENGTH_SYMBOL[length], distance_symbol(distance)
+            frequencies[FIRST_LENGTH + symbol] += 1
+            frequencies[FIRST_DISTANCE + other] += 1
+            extra += LENGTH_EXTRA[symbol] + DISTANCE_EXTRA[other]
+        size += length
+    return size, extra
+
+
+@kernel
+def _build_codes(code):
+    """Set the lengths, the runs and the small code of a dynamic block.
+
+    Returns the last literal or length and the last distance that have a word, the number of runs, the number of lengths
+    of the small code that are written, and the bits of the block up to its tokens.
+    """
+    most, few, none = np.int64(LONGEST_CODE), np.int64(LONGEST_SMALL_CODE), np.int64(0)  # as write_blocks says
+    frequencies, lengths, runs = code.frequencies, code.lengths, code.runs
+    small_frequencies, small_lengths = code.small_frequencies, code.small_lengths
+    lengths[:] = 0
+    behind = FIRST_DISTANCE + DISTANCES
+    last_literal = build_code(frequencies[:LITERALS], most, lengths[:LITERALS])
+    last_distance = build_code(frequencies[FIRST_DISTANCE:behind], most, lengths[FIRST_DISTANCE:behind])
+    run_count = _run_lengths(lengths[:LITERALS], last_literal, runs, none)
+    run_count = _run_lengths(lengths[FIRST_DISTANCE:behind], last_distance, runs, run_count)
+    small_frequencies[:] = 0
+    for i in range(run_count):
+        small_frequencies[runs[i, 0]] += 1
+    build_code(small_frequencies, few, small_lengths)
+    order_count = CODE_LENGTHS
+    while order_count > 4 and small_lengths[ORDER[order_count - 1]] == 0:
+        order_count -= 1
+    bits = 14 + 3 * order_count
+    for i in range(run_count):
+        bits += small_lengths[runs[i, 0]] + _run_extra(runs[i, 0])
+    return last_literal, last_distance, run_count, order_count, bits
+
+
+@kernel
+def _write_code(out, at, code, last_literal, last_distance, run_count, order_count):
+    """Write the code lengths of a dynamic block (RFC 1951 section 3.2.7); returns the bit behind them."""
+    runs, small_lengths, small_words = code.runs, code.small_lengths, np.zeros(CODE_LENGTHS, np.int64)
+    at = put(out, at, last_literal - 256 | last_distance << 5 | (order_count - 4) << 10, 14)
+    for i in range(order_count):
+        at = put(out, at, small_lengths[ORDER[i]], 3)
+    assign(small_lengths, small_words)
+    for i in range(run_count):
+        symbol = runs[i, 0]
+        at = put(out, at, small_words[symbol], small_lengths[symbol])
+        at = put(out, at, runs[i, 1] if symbol >= REPEAT else 0, _run_extra(symbol))
+    return at
+
+
+@kernel
+def _write_tokens(out, at, data, data_at, tokens, first, end, code):
+    """Write tokens[first:end], whose data begins at data_at, and the end of the block; returns the bit behind them."""
+    words, lengths = code.words, code.lengths
+    for i in range(first, end):
+        length, distance = tokens[i] & LENGTH_MASK, tokens[i] >> DISTANCE_SHIFT
+        if length == LITERAL:
+            symbol = np.int64(data[data_at])
+            at = put(out, at, words[symbol], lengths[symbol])
+        else:
+            symbol = LENGTH_SYMBOL[length]
+            at = put(out, at, words[FIRST_LENGTH + symbol], lengths[FIRST_LENGTH + symbol])
+            at = put(out, at, length - LENGTH_BASE[symbol], LENGTH_EXTRA[symbol])
+            symbol = distance_symbol(distance)
+            at = put(out, at, words[FIRST_DISTANCE + symbol], lengths[FIRST_DISTANCE + symbol])
+            at = put(out, at, distance - DISTANCE_BASE[symbol], DISTANCE_EXTRA[symbol])
+        data_at += length
+    return put(out, at, words[END], lengths[END])
+
+
+@kernel
+def write_blocks(data, tokens, blocks, only_fixed, out, table):
     """Write the blocks of a deflate stream.
 
     Args:
         data: uint8.
         tokens: int32, those of the data.
-        ends: int64, (blocks,): where they end in the tokens.
-        slid: int64, (blocks,): where the window began in the data; a block that began earlier is not stored.
-        kinds: int64, (blocks,): AS_ZLIB or how else.
+        blocks: Blocks.
         only_fixed: whether zlib was told to use the fixed codes.
-        given: uint8, code lengths of blocks as they stand in the stream, and 8 zeros.
-        starts: int64, (blocks + 1,): where those of each block begin in `given`, bits.
         out: uint8, zeros, gets the stream.
-        heads: int64, (blocks, 3), gets the type of each block and the first bit and the end of its code lengths.
+        table: int64, (blocks, inflate.BLOCK_COLUMNS), gets the table of blocks.
 
     Returns:
         Bits written; -1 where a given code does not fit, or `out` is too small.
     """
-    at, token_at, data_at = np.int64(0), 0, 0
-    longest, none = np.int64(LONGEST_CODE), np.int64(0)  # not literals, for which numba would compile kernels anew
-    frequencies, lengths, codes = np.zeros(CODES, np.int64), np.zeros(CODES, np.int64), np.zeros(CODES, np.int64)
-    runs, small = np.zeros((CODES + 2, 2), np.int64), np.zeros(CODE_LENGTHS, np.int64)
-    small_frequencies, small_codes = np.zeros(CODE_LENGTHS, np.int64), np.zeros(CODE_LENGTHS, np.int64)
-    table = np.zeros(1 << 7, np.int32)
-    for block in range(ends.size):
-        frequencies[:] = 0
-        frequencies[END] = 1
-        extra, size, run_count, order_count, header = 0, 0, 0, 0, 0
-        last_literal, last_distance = 0, 0
-        for i in range(token_at, ends[block]):
-            length, distance = tokens[i] & 511, tokens[i] >> 9
-            if length == LITERAL:
-                frequencies[data[data_at + size]] += 1
-            else:
-                symbol, other = LENGTH_SYMBOL[length], distance_symbol(distance)
-                frequencies[257 + symbol] += 1
-                frequencies[288 + other] += 1
-                extra += LENGTH_EXTRA[symbol] + DISTANCE_EXTRA[other]
-            size += length
-        kind = kinds[block]
-        if kind in (AS_ZLIB, AS_DYNAMIC):
-            lengths[:] = 0
-            last_literal = build_code(frequencies[:286], longest, lengths[:286])
-            last_distance = build_code(frequencies[288:318], longest, lengths[288:318])
-            run_count = _run_lengths(lengths[:286], last_literal, runs, none)
-            run_count = _run_lengths(lengths[288:318], last_distance, runs, run_count)
-            small_frequencies[:] = 0
-            for i in range(run_count):
-                small_frequencies[runs[i, 0]] += 1
-            build_code(small_frequencies, np.int64(7), small)
-            order_count = CODE_LENGTHS
-            while order_count > 4 and small[ORDER[order_count - 1]] == 0:
-                order_count -= 1
-            header = 14 + 3 * order_count
-            for i in range(run_count):
-                symbol = runs[i, 0]
-                header += small[symbol] + (0 if symbol < 16 else 2 if symbol == 16 else 3 if symbol == 17 else 7)
-        if kind == AS_ZLIB:
+    at, token_at, data_at = np.int64(0), 0, 0  # not literals, for which numba would compile kernels anew
+    frequencies, lengths, words = np.zeros(CODES, np.int64), np.zeros(CODES, np.int64), np.zeros(CODES, np.int64)
+    code = Code(
+        frequencies,
+        lengths,
+        words,
+        np.zeros((CODES + 2, 2), np.int64),
+        np.zeros(CODE_LENGTHS, np.int64),
+        np.zeros(CODE_LENGTHS, np.int64),
+        np.zeros(1 << LONGEST_SMALL_CODE, np.int32),
+    )
+    for block in range(blocks.ends.size):
+        end, mode = blocks.ends[block], blocks.modes[block]
+        last_literal, last_distance, run_count, order_count, header = 0, 0, 0, 0, 0
+        size, extra = _count_symbols(data, data_at, tokens, token_at, end, frequencies)
+        if mode in (AS_ZLIB, AS_DYNAMIC):
+            last_literal, last_distance, run_count, order_count, header = _build_codes(code)
+        if mode == AS_ZLIB:
             fixed = (_cost(frequencies, FIXED_LENGTHS) + extra + 10) >> 3
             best = (header + _cost(frequencies, lengths) + extra + 10) >> 3
-            kind = AS_DYNAMIC
+            mode = AS_DYNAMIC
             if fixed <= best or only_fixed:
-                kind, best = AS_FIXED, fixed
-            if size + 4 <= best and data_at >= slid[block]:
-                kind = AS_STORED
-        if (at >> 3) + size + 16 > out.size or (kind == AS_STORED and size > LARGEST_STORED):
+                mode, best = AS_FIXED, fixed
+            if size + 4 <= best and data_at >= blocks.slid[block]:
+                mode = AS_STORED
+        if (at >> 3) + size + SPARE > out.size or (mode == AS_STORED and size > LARGEST_STORED):
             return -1
-        last = block == ends.size - 1
-        if kind == AS_STORED:
-            heads[block, 0], heads[block, 1], heads[block, 2] = STORED, at + 3, at + 3
-            at = (put(out, at, np.int64(last), 3) + 7) & ~7
-            at = put(out, at, size | (size ^ 0xFFFF) << 16, 32)
+        type_ = STORED if mode == AS_STORED else FIXED if mode == AS_FIXED else DYNAMIC
+        at = put(out, at, np.int64(block == blocks.ends.size - 1) | type_ << 1, 3)
+        table[block, BLOCK_END], table[block, BLOCK_TYPE] = data_at + size, type_
+        table[block, LENGTHS_BEGIN] = table[block, LENGTHS_END] = at
+        if mode == AS_STORED:
+            at = put(out, (at + 7) & ~7, size | (size ^ 0xFFFF) << 16, 32)
             for i in range(size):
                 out[(at >> 3) + i] = data[data_at + i]
             at += 8 * size
-            token_at, data_at = ends[block], data_at + size
+            token_at, data_at = end, data_at + size
             continue
-        if kind == AS_FIXED:
+        if mode == AS_FIXED:
             for symbol in range(CODES):
                 lengths[symbol] = FIXED_LENGTHS[symbol]
-            at = put(out, at, last | FIXED << 1, 3)
-            heads[block, 0], heads[block, 1], heads[block, 2] = FIXED, at, at
+        elif mode == AS_GIVEN:
+            first, behind = blocks.starts[block], blocks.starts[block + 1]
+            if read_lengths(blocks.given, first, behind, lengths, code.table) != behind:
+                return -1
+            if (at + behind - first >> 3) + SPARE > out.size:
+                return -1
+            for i in range(first, behind):
+                at = put(out, at, blocks.given[i >> 3] >> (i & 7) & 1, 1)
         else:
-            at = put(out, at, last | DYNAMIC << 1, 3)
-            heads[block, 0], heads[block, 1], heads[block, 2] = DYNAMIC, at, at
-            if kind == AS_GIVEN:
-                first, behind = starts[block], starts[block + 1]
-                if read_lengths(given, first, behind, lengths, table) != behind:
-                    return -1
-                if (at + behind - first >> 3) + 16 > out.size:
-                    return -1
-                for i in range(first, behind):
-                    at = put(out, at, given[i >> 3] >> (i & 7) & 1, 1)
-            else:
-                if (at + header >> 3) + 16 > out.size:
-                    return -1
-                at = put(out, at, last_literal - 256 | last_distance << 5 | (order_count - 4) << 10, 14)
-                for i in range(order_count):
-                    at = put(out, at, small[ORDER[i]], 3)
-                assign(small, small_codes)
-                for i in range(run_count):
-                    symbol = runs[i, 0]
-                    at = put(out, at, small_codes[symbol], small[symbol])
-                    if symbol >= 16:
-                        at = put(out, at, runs[i, 1], 2 if symbol == 16 else 3 if symbol == 17 else 7)
-            heads[block, 2] = at
+            if (at + header >> 3) + SPARE > out.size:
+                return -1
+            at = _write_code(out, at, code, last_literal, last_distance, run_count, order_count)
+        table[block, LENGTHS_END] = at
         for symbol in range(CODES):
             if frequencies[symbol] and lengths[symbol] == 0:
                 return -1
-        if not assign(lengths[:288], codes[:288]) or not assign(lengths[288:], codes[288:]):
+        if not assign(lengths[:FIRST_DISTANCE], words[:FIRST_DISTANCE]):
             return -1
-        if (at + _cost(frequencies, lengths) + extra >> 3) + 16 > out.size:
+        if not assign(lengths[FIRST_DISTANCE:], words[FIRST_DISTANCE:]):
             return -1
-        for i in range(token_at, ends[block]):
-            length, distance = tokens[i] & 511, tokens[i] >> 9
-            if length == LITERAL:
-                symbol = np.int64(data[data_at])
-                at = put(out, at, codes[symbol], lengths[symbol])
-            else:
-                symbol = LENGTH_SYMBOL[length]
-                at = put(out, at, codes[257 + symbol], lengths[257 + symbol])
-                at = put(out, at, length - LENGTH_BASE[symbol], LENGTH_EXTRA[symbol])
-                symbol = distance_symbol(distance)
-                at = put(out, at, codes[288 + symbol], lengths[288 + symbol])
-                at = put(out, at, distance - DISTANCE_BASE[symbol], DISTANCE_EXTRA[symbol])
-            data_at += length
-        at = put(out, at, codes[END], lengths[END])
-        token_at = ends[block]
+        if (at + _cost(frequencies, lengths) + extra >> 3) + SPARE > out.size:
+            return -1
+        at = _write_tokens(out, at, data, data_at, tokens, token_at, end, code)
+        token_at, data_at = end, data_at + size
     return at
