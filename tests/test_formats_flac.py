@@ -9,8 +9,24 @@ import pytest
 import soundfile
 
 from lmzip import formats
-from lmzip.formats.flac import file, frames
-from lmzip.formats.flac.frames import BAD, COLUMNS, SPARE, read_frames, write_frames
+from lmzip.formats.flac import file
+from lmzip.formats.flac.choices import (
+    BAD,
+    CODES,
+    COEFFICIENTS,
+    COLUMNS,
+    COUNTS,
+    PARAMETERS,
+    PARTITIONS,
+    PRECISIONS,
+    RATES,
+    SIZES,
+    TYPES,
+    Choices,
+)
+from lmzip.formats.flac.frames import SPARE, Place, read_frames, write_frames
+from lmzip.formats.flac.headers import put_number
+from lmzip.formats.flac.subframes import FIXED, LPC
 from lmzip.formats.side_data import FLAC, Shape, Writer, create_shape
 
 SUBTYPES = {8: "PCM_S8", 16: "PCM_16", 24: "PCM_24"}
@@ -92,24 +108,24 @@ def columns_of(random: np.random.Generator, channels: int, depth: int, frames: i
         assignment = int(random.integers(8, 11)) if channels == 2 and random.integers(0, 2) else channels - 1
         size_code, rate_code = int(random.choice([1, 2, 6, 7, 8])), int(random.choice([0, 9, 12, 13, 14]))
         count = {1: 192, 2: 576, 8: 256, 6: int(random.integers(33, 257)), 7: int(random.integers(33, 1000))}[size_code]
-        columns[0].append(variable << 16 | size_code << 12 | rate_code << 8 | assignment << 4)
-        columns[1] += [count - 1] if size_code in (6, 7) else []
-        columns[2] += [int(random.integers(0, 256))] if rate_code >= 12 else []
+        columns[CODES].append(variable << 16 | size_code << 12 | rate_code << 8 | assignment << 4)
+        columns[SIZES] += [count - 1] if size_code in (6, 7) else []
+        columns[RATES] += [int(random.integers(0, 256))] if rate_code >= 12 else []
         total += count
         for _ in range(channels):
-            kind = int(random.choice([1, 8, 9, 10, 11, 12, 32, 40, 63]))
-            columns[3].append(kind)
-            if kind == 1:
+            type_ = int(random.choice([1, 8, 9, 10, 11, 12, 32, 40, 63]))
+            columns[TYPES].append(type_)
+            if type_ < FIXED:
                 continue
-            order = kind - 31 if kind >= 32 else kind - 8
-            if kind >= 32:
+            order = type_ - LPC + 1 if type_ >= LPC else type_ - FIXED
+            if type_ >= LPC:
                 precision = int(random.integers(5, 16))
-                columns[5].append(precision << 5 | int(random.integers(0, 16)))
-                columns[6] += random.integers(0, 1 << precision, order).tolist()
+                columns[PRECISIONS].append(precision << 5 | int(random.integers(0, 16)))
+                columns[COEFFICIENTS] += random.integers(0, 1 << precision, order).tolist()
             partitions = 1 if count % 2 or count // 2 < order else 2
-            columns[4].append((partitions - 1) << 1 | 1)
+            columns[PARTITIONS].append((partitions - 1) << 1 | 1)
             for _ in range(partitions):
-                columns[7] += [0, 31] if random.integers(0, 3) == 0 else [1 + int(random.integers(0, 4))]
+                columns[PARAMETERS] += [0, 31] if random.integers(0, 3) == 0 else [1 + int(random.integers(0, 4))]
     return columns, total
 
 
@@ -124,16 +140,17 @@ def test_what_the_format_allows(channels: int) -> None:
         high = 1 << depth - 1
         samples = random.integers(-high, high, (total, channels)).astype(np.int32)
         given = tuple(np.array(column, np.int32) for column in columns)
-        out, counts = np.zeros(400_000, np.uint8), np.zeros(COLUMNS + 1, np.int64)
-        used, done = write_frames(samples, 4, depth, given, counts, out)
+        out, counts = np.zeros(400_000, np.uint8), np.zeros(COUNTS, np.int64)
+        used, done = write_frames(samples, 4, depth, Choices(given, counts), out)
         if counts[BAD]:  # weights that lead beyond what 31 bits hold
             continue
         written += 1
         assert (done, counts[:COLUMNS].tolist()) == (total, [len(column) for column in columns])
         again = np.zeros_like(samples)
-        found, counts = tuple(np.zeros(10_000, np.int32) for _ in columns), np.zeros(COLUMNS + 2, np.int64)
+        found, counts = tuple(np.zeros(10_000, np.int32) for _ in columns), np.zeros(COUNTS, np.int64)
         data = np.append(out[:used], np.zeros(SPARE, np.uint8))
-        assert read_frames(data, used, depth, again, found, counts, (0, 0, 0)) == (used, 4, total)
+        place = read_frames(data, used, depth, again, Choices(found, counts), Place(0, 0, 0))
+        assert place == (used, 4, total)
         assert np.array_equal(again, samples)
         for column, wanted, count in zip(found, given, counts, strict=False):
             assert np.array_equal(column[:count], wanted)
@@ -183,7 +200,7 @@ def test_a_size_that_lies() -> None:
 
 def test_numbers_as_utf_8() -> None:
     for number in (0, 0x7F, 0x80, 0x7FF, 0x800, 0xFFFF, 0x10FFFF):
-        out, counts = np.zeros(8, np.uint8), np.zeros(COLUMNS + 1, np.int64)
-        end = frames.put_number(out, np.int64(0), np.int64(number), counts)
+        out, counts = np.zeros(8, np.uint8), np.zeros(COUNTS, np.int64)
+        end = put_number(out, np.int64(0), np.int64(number), counts)
         if not 0xD800 <= number <= 0xDFFF:
             assert out[: end >> 3].tobytes() == chr(number).encode()

@@ -14,7 +14,7 @@ import io, resource, sys
 import numpy as np, soundfile
 from lmzip import formats
 from lmzip.formats.png import chunks
-from lmzip.formats.flac.frames import COLUMNS
+from lmzip.formats.flac.choices import COLUMNS
 from lmzip.formats.side_data import FLAC, Reader, Shape, Writer, create_shape
 
 def flac(frames):

@@ -1,4 +1,4 @@
-"""FLAC files (RFC 9639) as samples and side data (FORMAT.md section 10, "FLAC").
+"""FLAC files (RFC 9639) as samples and side data (FORMAT.md section 10.9).
 
 A file is the magic, blocks of metadata and frames. The frames (`frames.py`) follow from the samples and from what the
 encoder chose, which is side data as eight columns of numbers. All else is side data as it is: the metadata, and what
@@ -42,6 +42,7 @@ def _parse_info(data: bytes) -> tuple[int, int, int] | None:
     """
     if data[:4] != MAGIC or len(data) < STREAMINFO_END or bytes([data[4] & ~LAST & 0xFF]) + data[5:8] != STREAMINFO:
         return None
+    # Section 8.2: 20 bits of sample rate, 3 of channels less 1, 5 of bits a sample less 1, 36 of samples.
     fields = int.from_bytes(data[18:26], "big")
     return (fields >> 41 & 7) + 1, (fields >> 36 & 31) + 1, fields & ((1 << 36) - 1)
 
@@ -71,7 +72,8 @@ def detect_flac(head: bytes) -> FLACLayout | None:
 
 
 def _deconstruct(data: bytes, channels: int, depth: int, stated: int) -> Deconstructed | None:
-    from lmzip.formats.flac.frames import COLUMNS, FULL, FULL_COLUMNS, FULL_SAMPLES, LARGEST_BLOCK, SPARE, read_frames
+    from lmzip.formats.flac.choices import COLUMNS, COUNTS, FULL, FULL_COLUMNS, FULL_SAMPLES, Choices
+    from lmzip.formats.flac.frames import LARGEST_BLOCK, SPARE, Place, read_frames  # numba takes its time
 
     begin = _metadata_end(data)
     size = len(data) - begin
@@ -79,10 +81,10 @@ def _deconstruct(data: bytes, channels: int, depth: int, stated: int) -> Deconst
     # Memory grows with what is found: most files have some four bytes of samples a byte, and few numbers.
     samples = np.zeros((min(most, 2 * size // channels + LARGEST_BLOCK), channels), np.int32)
     columns = tuple(np.zeros(size // 32 + LARGEST_BLOCK, np.int32) for _ in range(COLUMNS))
-    counts, place = np.zeros(COLUMNS + 2, np.int64), (0, 0, 0)
+    counts, place = np.zeros(COUNTS, np.int64), Place(0, 0, 0)
     coded = np.frombuffer(bytearray(data[begin:] + bytes(SPARE)), np.uint8)
     while True:
-        used, frames, done = place = read_frames(coded, size, depth, samples, columns, counts, place)
+        used, frames, done = place = read_frames(coded, size, depth, samples, Choices(columns, counts), place)
         if counts[FULL] == FULL_SAMPLES and len(samples) < most:
             samples = _grown(samples, most)
         elif counts[FULL] == FULL_COLUMNS and columns[0].size < 2 * size:
@@ -121,13 +123,14 @@ def reconstruct_flac(shape: Shape, samples: NDArray[Any], reader: Reader) -> byt
 
     reader: of the side data; the shape was read from it.
     """
-    from lmzip.formats.flac.frames import BAD, COLUMNS, write_frames
+    from lmzip.formats.flac.choices import BAD, COLUMNS, COUNTS, Choices
+    from lmzip.formats.flac.frames import write_frames
 
     metadata = reader.string()
     size, frames = reader.number(MAX_SIZE), reader.number(MAX_SAMPLES)
     columns = [reader.array(reader.number(len(reader.buffer)), MOST_NUMBER, np.int32) for _ in range(COLUMNS)]
-    out, counts = np.zeros(size, np.uint8), np.zeros(COLUMNS + 1, np.int64)
-    used, done = write_frames(samples, frames, shape.depth, tuple(columns), counts, out)
+    out, counts = np.zeros(size, np.uint8), np.zeros(COUNTS, np.int64)
+    used, done = write_frames(samples, frames, shape.depth, Choices(tuple(columns), counts), out)
     if counts[BAD] or used != size or done != len(samples) or counts[:COLUMNS].tolist() != [c.size for c in columns]:
         raise ValueError("frames that do not fit the samples")
     return metadata + out.tobytes() + reader.remaining()
