@@ -1,4 +1,4 @@
-"""Varints: the integers of every frame, of side data and of ranks (FORMAT.md section 1).
+"""Varints: the integers of every frame, of side data and of ranks (FORMAT.md section 1.4).
 
 A varint is a number of 0 to 2^63 - 1 in groups of 7 bits, the lowest group first; the high bit is set in all bytes but
 the last. Only the shortest form is allowed. `create_...` makes bytes and `parse_...` reads them; the functions for

@@ -1,4 +1,4 @@
-"""Ranks as bytes: what `lmzip.blocks.text` gives to lzma or zstd in a block of type RANK (FORMAT.md section 3)."""
+"""Ranks as bytes: what `lmzip.blocks.text` gives to lzma or zstd in a block of type RANK (FORMAT.md section 3.5)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Samples that stand in a file as they are: rows of pixels or frames of sound, one after the other.
 
 The modules of BMP, Netpbm, TIFF, WAV and AIFF say with a `Rows` how the samples lie, and with a `RawLayout` where; PNG
-uses `Rows` for its scan lines. FORMAT.md section 10, "Raw", describes the side data.
+uses `Rows` for its scan lines. FORMAT.md section 10.2 describes the side data.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from lmzip.formats.side_data import (
 
 BIG_ENDIAN, UNSIGNED, BOTTOM_UP, SWAPPED, PADDED = (1 << bit for bit in range(5))  # flags of Rows
 MAX_PADDING = 3  # bytes
-CONTAINERS = (1, 2, 4, 8, 16, 24, 32)  # bits of a sample in the file
 UNKNOWN_COUNT = 1 << 40  # rows or frames, where the file does not say how many there are: more than any has
 
 
@@ -161,13 +160,9 @@ def reconstruct_rows(shape: Shape, samples: NDArray[Any], reader: Reader) -> byt
     """
     bits, flags, padding = reader.number(32), reader.number(31), reader.number(MAX_PADDING)
     height, width = (shape.shape[0], 1) if shape.kind == "audio" else (shape.shape[0], shape.shape[1])
-    image = shape.kind == "image"
-    channels = shape.shape[-1]
-    fits = (
-        (8 if 4 < shape.depth <= 8 or bits == 8 else 16 if shape.depth > 8 else shape.depth) if image else shape.depth
-    )
-    if bits not in CONTAINERS or bits != fits or (not image and (bits < 8 or flags & (BOTTOM_UP | SWAPPED) or padding)):
+    if not _stand_in(shape, bits) or (shape.kind == "audio" and (flags & (BOTTOM_UP | SWAPPED) or padding)):
         raise ValueError(f"{shape.kind} of {shape.depth} bits in {bits}, or in an order that no file has")
+    channels = shape.shape[-1]
     if flags & SWAPPED and channels < 3:
         raise ValueError("two channels have no third to be exchanged with")
     rows = Rows(shape.kind, width, channels, bits, shape.depth, shape.palette, flags & ~PADDED, padding)
@@ -177,6 +172,13 @@ def reconstruct_rows(shape: Shape, samples: NDArray[Any], reader: Reader) -> byt
     whole[:, : rows.size] = pack_rows(rows, samples)
     head = reader.string()
     return head + whole.tobytes() + reader.remaining()
+
+
+def _stand_in(shape: Shape, bits: int) -> bool:
+    """Return whether samples of that kind and depth stand in so many bits of a file."""
+    if shape.kind == "audio":
+        return bits == shape.depth and bits in (8, 16, 24, 32)
+    return bits == shape.depth if bits in (1, 2, 4) else bits == (8 if shape.depth <= 8 else 16)
 
 
 @dataclass(frozen=True)
@@ -214,6 +216,5 @@ class RawLayout:
         if deconstructed is None:
             return None
         reader = Reader(deconstructed.side_data)
-        return (
-            deconstructed if reconstruct_rows(parse_shape(reader)[1], deconstructed.samples, reader) == data else None
-        )
+        again = reconstruct_rows(parse_shape(reader)[1], deconstructed.samples, reader)
+        return deconstructed if again == data else None

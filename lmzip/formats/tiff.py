@@ -13,17 +13,20 @@ from lmzip.formats.raw import BIG_ENDIAN, RawLayout, Rows
 from lmzip.formats.side_data import HEAD_SIZE, MAX_CHANNELS, Deconstructed
 
 _SIZES = {1: "B", 3: "H", 4: "I"}  # letters of `struct` by the types of fields: BYTE, SHORT, LONG
-# Tags of fields (TIFF 6.0, Appendix A).
-_WIDTH, _HEIGHT, _BITS, _METHOD, _COLOUR, _OFFSETS, _CHANNELS, _LENGTHS, _PLANES = (
-    256, 257, 258, 259, 262, 273, 277, 279, 284,
-)  # fmt: skip
+# Tags of fields (TIFF 6.0, Appendix A): ImageWidth, ImageLength, BitsPerSample; Compression and
+# PhotometricInterpretation; StripOffsets and StripByteCounts; SamplesPerPixel and PlanarConfiguration; FillOrder,
+# TileWidth and SampleFormat.
+_WIDTH, _HEIGHT, _BITS = 256, 257, 258
+_METHOD, _COLOUR = 259, 262
+_OFFSETS, _LENGTHS = 273, 279
+_CHANNELS, _PLANES = 277, 284
 _ORDER, _TILES, _FORMAT = 266, 322, 339
-_PALETTE = 3
+_PALETTE = 3  # a value of PhotometricInterpretation
 _MOST_STRIPS = 1 << 20
 
 
 def _read_fields(data: bytes) -> dict[int, tuple[int, ...]] | None:
-    """Read the integers of the first directory; None where they are not within the data."""
+    """Return the integers of the first directory by their tags; None where some are not within the data."""
     order = "<" if data[:2] == b"II" else ">"
     (at,) = struct.unpack_from(order + "I", data, 4)
     if at + 2 > len(data):

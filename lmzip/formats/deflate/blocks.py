@@ -2,7 +2,7 @@
 """Tokens written as the blocks of a deflate stream, compiled: the last step of `stream.reconstruct_stream`.
 
 The codes are Huffman's (RFC 1951 section 3.2.2). Which of equally rare symbols are joined first, and how code words are
-shortened that get too long, is part of the result: both are done as zlib does them (its `trees.c`).
+shortened that get too long, is part of the result. Both are done as zlib does them (FORMAT.md section 10.7).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-"""The tokens that zlib finds, compiled; `settings.py` says with which settings.
+"""The tokens that zlib finds (FORMAT.md section 10.6), compiled; `settings.py` says with which settings.
 
 What zlib does is known from its documentation (algorithm.txt, RFC 1951 section 4) and from what it gives. It keeps a
 chain of the positions with the same hash of three bytes, the newest first, and tries so many of them. Levels 1 to 3

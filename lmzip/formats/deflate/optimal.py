@@ -1,6 +1,6 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
 # mypy: disable-error-code="arg-type, assignment, call-arg, operator"
-"""The cheapest tokens for given codes, as encoders choose them that take their time, compiled.
+"""The cheapest tokens for given codes, as encoders choose them that take their time (FORMAT.md section 10.8), compiled.
 
 zopfli, libdeflate and 7-Zip look for the tokens that take the fewest bits. The code lengths of a block stand in the
 stream and say what each token costs. So the choice can be made again: at every place, the token with which the bits to

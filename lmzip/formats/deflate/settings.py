@@ -41,7 +41,7 @@ from lmzip.formats.deflate.matching import (
 )
 
 DEFAULT, FILTERED, HUFFMAN_ONLY, RLE, FIXED_CODES = range(5)  # zlib's strategies
-# Of zlib's levels (its deflate.c, configuration_table): the method; good, lazy, nice, chain.
+# Of zlib's levels: the method; good, lazy, nice, chain (matching.Limits).
 LEVELS = {
     1: (EAGER, 4, 4, 8, 4),
     2: (EAGER, 4, 5, 16, 8),
@@ -53,12 +53,8 @@ LEVELS = {
     8: (LAZY, 32, 128, 258, 1024),
     9: (LAZY, 32, 258, 258, 4096),
 }
-HINTS = (
-    (1,),
-    (5, 4, 3, 2),
-    (6,),
-    (9, 8, 7),
-)  # levels by the bits of zlib's header that hint at them (RFC 1950, FLEVEL)
+# Levels by the two bits of a zlib stream's header that hint at them (RFC 1950, FLEVEL), the likely ones first.
+HINTS = ((1,), (5, 4, 3, 2), (6,), (9, 8, 7))
 SAMPLE = 1 << 16  # bytes on which settings are tried
 
 Numbers = NDArray[np.int64]
@@ -95,9 +91,8 @@ class Settings:
         method, good, lazy, nice, chain = LEVELS[self.level]
         method = {HUFFMAN_ONLY: ONLY_LITERALS, RLE: RUNS}.get(self.strategy, method)
         filtered, too_far = int(self.strategy == FILTERED), FARTHEST if self.far else TOO_FAR
-        return Limits(
-            method, good, lazy, nice, chain, self.window, self.memory + 7, filtered, self.symbols, too_far
-        )  # fmt: skip
+        hash_bits = self.memory + 7
+        return Limits(method, good, lazy, nice, chain, self.window, hash_bits, filtered, self.symbols, too_far)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Deflate streams as their data and a description: how the tokens are found again, and what differs from that.
 
-The description (FORMAT.md section 10, "The deflate stream") says that the tokens are those that zlib finds with some
+The description (FORMAT.md sections 10.4 to 10.8) says that the tokens are those that zlib finds with some
 settings (`settings.py`), or that they are the cheapest ones for the codes of each block (`optimal.py`). It lists the
 tokens that are others, the **fixes**, and how each block is written where zlib would do it in another way.
 `lmzip.formats.png` keeps it in its side data.

@@ -1,4 +1,4 @@
-"""Chunks of PNG (PNG specification, section 5), in a file and in side data (FORMAT.md section 10, "PNG").
+"""Chunks of PNG (PNG specification, section 5), in a file and in side data (FORMAT.md section 10.3).
 
 A chunk is its length, its name of four letters, its data and a CRC of name and data. Side data holds a CRC only where
 it is a wrong one. IDAT chunks hold the zlib stream, cut into pieces; side data says where.

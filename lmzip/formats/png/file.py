@@ -1,4 +1,4 @@
-"""PNG files (PNG specification, third edition) as pixels and side data (FORMAT.md section 10, "PNG").
+"""PNG files (PNG specification, third edition) as pixels and side data (FORMAT.md section 10.3).
 
 A file is a signature and chunks (`chunks.py`). The data of its IDAT chunks is a zlib stream of filtered scan lines
 (`scanlines.py`). The lines follow from the pixels and the types of filters; the stream follows from the lines and a
