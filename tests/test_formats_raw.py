@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lmzip.formats import Deconstructed, detect, reconstruct, shape_of
+from lmzip.formats.side_data import RAW, Shape, Writer, create_shape
 
 PICTURE = (np.indices((37, 45)).sum(0)[:, :, None] * [1, 2, 3] + [0, 50, 100]).astype(np.uint8)
 
@@ -227,3 +228,13 @@ def test_bad_side_data_is_refused() -> None:
             reconstruct("audio", samples, found.depth, side_data)
     with pytest.raises(ValueError, match="bits"):
         reconstruct("audio", found.samples, 15, side_data)
+
+
+@pytest.mark.parametrize(("depth", "bits"), [(10, 8), (10, 2), (4, 16), (3, 4), (8, 32), (16, 24)])
+def test_containers_that_no_samples_have(depth: int, bits: int) -> None:
+    samples = np.zeros((20, 20, 1), np.uint8 if depth <= 8 else np.uint16)
+    writer = Writer()
+    create_shape(writer, RAW, Shape("image", samples.shape, depth, False))
+    writer.numbers(bits, 0, 0, 0)
+    with pytest.raises(ValueError, match=f"{depth} bits in {bits}"):
+        reconstruct("image", samples, depth, bytes(writer.buffer))

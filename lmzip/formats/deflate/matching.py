@@ -16,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.coders.compiled import compiled
-from lmzip.formats.deflate.inflate import DISTANCE_SHIFT, LENGTH_MASK, LITERAL
+from lmzip.formats.deflate.symbols import DISTANCE_SHIFT, FARTHEST, LENGTH_MASK, LITERAL, LONGEST, SHORTEST
 
 kernel = compiled(_nrt=False)
 
 u64 = np.uint64
 
-SHORTEST, LONGEST = 3, 258  # matches
-FARTHEST = 1 << 15  # distance
 AHEAD = LONGEST + SHORTEST + 1  # bytes that zlib wants to see before it looks for a match
 TOO_FAR = 4096  # for a match of three bytes, with zlib as it is; makers of small PNGs build it with 32767
 MOST_WORK = 1 << 13  # bytes compared for each byte; zlib's own worst case is more
@@ -41,7 +39,8 @@ class Limits(NamedTuple):
     Attributes:
         method: ONLY_LITERALS, RUNS, EAGER or LAZY.
         good: bytes of a match from which on a quarter of the chain is tried for a longer one.
-        lazy: bytes of a match for which no longer one is looked for; EAGER: up to which its positions are found later.
+        lazy: bytes of a match from which on no longer one is looked for. EAGER: bytes of a match up to which all of its
+            positions go into chains.
         nice: bytes of a match that ends the search of a chain.
         chain: positions that are tried.
         window_bits: log2 of the window.

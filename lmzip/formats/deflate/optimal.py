@@ -16,17 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.coders.compiled import compiled
-from lmzip.formats.deflate.blocks import LENGTH_SYMBOL, distance_symbol
-from lmzip.formats.deflate.inflate import (
+from lmzip.formats.deflate.matching import MOST_WORK
+from lmzip.formats.deflate.symbols import (
     DISTANCE_EXTRA,
     DISTANCE_SHIFT,
     FIRST_DISTANCE,
     FIRST_LENGTH,
     LENGTH_EXTRA,
     LENGTH_MASK,
+    LENGTH_SYMBOL,
     LITERAL,
+    LONGEST,
+    SHORTEST,
+    distance_symbol,
 )
-from lmzip.formats.deflate.matching import LONGEST, MOST_WORK, SHORTEST
 
 kernel = compiled(_nrt=False)
 

@@ -12,33 +12,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.formats.deflate.inflate import (
-    BLOCK_END,
-    BLOCK_TYPE,
-    DISTANCE_SHIFT,
-    FIXED,
-    LENGTH_MASK,
-    LITERAL,
-    STORED,
-)
+from lmzip.formats.deflate.inflate import BLOCK_END, BLOCK_TYPE
 from lmzip.formats.deflate.matching import (
     BAD,
     BASE,
     COUNT,
     CURSOR,
     EAGER,
-    FARTHEST,
     FIXED_UP,
     LAZY,
     ONLY_LITERALS,
     RUNS,
-    SHORTEST,
     STATE_SIZE,
     TOO_FAR,
     Limits,
     Search,
     find_tokens,
 )
+from lmzip.formats.deflate.symbols import DISTANCE_SHIFT, FARTHEST, FIXED, LENGTH_MASK, LITERAL, SHORTEST, STORED
 
 DEFAULT, FILTERED, HUFFMAN_ONLY, RLE, FIXED_CODES = range(5)  # zlib's strategies
 # Of zlib's levels: the method; good, lazy, nice, chain (matching.Limits).

@@ -14,27 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.formats.deflate.blocks import AS_FIXED, AS_GIVEN, AS_STORED, Blocks, write_blocks
-from lmzip.formats.deflate.inflate import (
-    BLOCK_COLUMNS,
-    BLOCK_END,
-    BLOCK_TYPE,
+from lmzip.formats.deflate.codes import read_lengths
+from lmzip.formats.deflate.inflate import BLOCK_COLUMNS, BLOCK_END, BLOCK_TYPE, LENGTHS_BEGIN, LENGTHS_END, inflate
+from lmzip.formats.deflate.optimal import Fixes, parse
+from lmzip.formats.deflate.settings import FIXED_CODES, NO_FIXES, Found, Numbers, Settings, find, search
+from lmzip.formats.deflate.symbols import (
     CODES,
     DISTANCE_SHIFT,
     DYNAMIC,
+    FARTHEST,
     FIXED,
     FIXED_LENGTHS,
     LENGTH_MASK,
-    LENGTHS_BEGIN,
-    LENGTHS_END,
     LITERAL,
+    LONGEST,
     LONGEST_SMALL_CODE,
     STORED,
-    inflate,
-    read_lengths,
 )
-from lmzip.formats.deflate.matching import FARTHEST, LONGEST
-from lmzip.formats.deflate.optimal import Fixes, parse
-from lmzip.formats.deflate.settings import FIXED_CODES, NO_FIXES, Found, Numbers, Settings, find, search
 from lmzip.formats.side_data import Reader, Writer
 
 PIECES, BLOCKS, FIXES, MODES, FAR, OPTIMAL = 1, 2, 4, 8, 16, 32  # flags of a description: what follows
@@ -66,6 +62,8 @@ def deconstruct_stream(stream: bytes, size: int, pieces: Numbers) -> tuple[bytes
         return None
     blocks, length = blocks[:count], (bits + 7) // 8
     stated, descriptions = data[:length], []
+    # The settings of zlib that fit a sample, at once for all data if nothing is to be fixed. Otherwise the cheapest
+    # tokens; and where they need many fixes, the settings after all.
     best = search(stream[:2], lines, pieces, actual, blocks)
     settings, found = best or (None, None)
     with contextlib.suppress(ValueError):
@@ -90,9 +88,10 @@ def reconstruct_stream(description: bytes, lines: NDArray[np.uint8], pieces: Num
     reader = Reader(description)
     lines = np.require(lines, requirements="W")  # kernels are compiled anew for arrays that are read-only
     flags = reader.number(OPTIMAL)
-    stream = (
-        _reconstruct_optimal(reader, lines) if flags == OPTIMAL else _reconstruct_zlib(flags, reader, lines, pieces)
-    )
+    if flags == OPTIMAL:
+        stream = _reconstruct_optimal(reader, lines)
+    else:
+        stream = _reconstruct_zlib(flags, reader, lines, pieces)
     if reader.remaining():
         raise ValueError("a description of a stream with more behind it")
     return stream
