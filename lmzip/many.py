@@ -21,7 +21,7 @@ from lmzip.blocks.text import encode_in_lockstep, ensemble_for, head_for
 from lmzip.coders import CODERS, CoderError
 from lmzip.compressor import Buffer, LMZCompressor
 from lmzip.container import LockstepHead, short
-from lmzip.formats import sniff
+from lmzip.formats import detect
 from lmzip.models import registry
 from lmzip.models.hardware import processors
 from lmzip.models.identity import ModelIdentity
@@ -76,7 +76,7 @@ def compress_many(
 
 def _fits(data: bytes, network: Model, options: Options) -> bool:
     """Whether a text goes into a batch: one window of the ensemble, and no picture or recording."""
-    if not 0 < len(data) <= select.SHORT_SIZE or (options.takes_apart and sniff(data) is not None):
+    if not 0 < len(data) <= select.SHORT_SIZE or (options.deconstructs and detect(data) is not None):
         return False
     one_window = min(options.settings.windows(len(data)), network.most_windows) == 1
     return one_window and select.lockstep_type(data, network, options) == container.ENSEMBLE

@@ -63,8 +63,8 @@ class Options:
     alone), `lm` (the network alone whatever the data is: of text tokens, of pixels or of samples, as LMCompress does),
     or `auto`: as the level says, but without the network where it does not know such data.
     verify: decode every block again before it is given out.
-    kind: `auto`: a file of pixels or samples is taken apart where that is smaller, with the methods `auto` and `lm`;
-    `bytes`: none is; `image`, `audio`: only such files are taken, LMZError for others.
+    kind: `auto`: a file of pixels or samples is deconstructed where that is smaller, with the methods `auto` and `lm`;
+    `bytes`: none is; `image`, `audio`: only such files are coded, LMZError for others.
     """
 
     level: int = DEFAULT_LEVEL
@@ -87,7 +87,7 @@ class Options:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
-        if self.kind in ("image", "audio") and not self.takes_apart:
+        if self.kind in ("image", "audio") and not self.deconstructs:
             raise ValueError(f"method {self.method!r} codes bytes; it does not go with kind {self.kind!r}")
 
     @property
@@ -101,8 +101,8 @@ class Options:
         return (self.settings.method if self.method == "auto" else self.method) in ("ensemble", "model", "rank", "lm")
 
     @property
-    def takes_apart(self) -> bool:
-        """Whether files of pixels or samples are taken apart."""
+    def deconstructs(self) -> bool:
+        """Whether files of pixels or samples are deconstructed."""
         return self.kind != "bytes" and self.method in ("auto", "lm")
 
     def model_for(self, kind: str) -> str:

@@ -10,39 +10,13 @@ from hypothesis import strategies as st
 
 from lmzip import container
 from lmzip.container import Header, Index, LockstepHead
-from lmzip.errors import CorruptError, LimitError, LMZError, TruncatedError, UnsupportedError
+from lmzip.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
 from lmzip.models import identity
 from lmzip.models.identity import ModelIdentity
 from lmzip.models.text.context_subset import ALL, NONE, ContextSubset
+from lmzip.varint import create_varint
 
 HEADER = Header(6, 1 << 22, 5)
-
-
-@given(st.integers(0, (1 << 62) - 1))
-def test_varint_round_trip(value: int) -> None:
-    data = container.create_varint(value)
-    assert container.parse_varint(data + b"x", 0, 1 << 62, "test") == (value, len(data))
-
-
-def test_varint_literals() -> None:
-    assert container.create_varint(0) == b"\0"
-    assert container.create_varint(127) == b"\x7f"
-    assert container.create_varint(300) == b"\xac\x02"
-
-
-@pytest.mark.parametrize(
-    ("data", "error"),
-    [(b"", TruncatedError), (b"\x80", TruncatedError), (b"\x80\x00", CorruptError), (b"\xff" * 12, LimitError)],
-)
-def test_bad_varints(data: bytes, error: type[LMZError]) -> None:
-    with pytest.raises(error, match="place"):
-        container.parse_varint(data, 0, 1 << 62, "place")
-
-
-def test_varint_limit() -> None:
-    assert container.parse_varint(b"\x64", 0, 100, "size") == (100, 1)
-    with pytest.raises(LimitError, match="size: more than 99"):
-        container.parse_varint(b"\x64", 0, 99, "size")
 
 
 def test_header_literal() -> None:
@@ -93,7 +67,7 @@ def test_later_header_fields_are_ignored() -> None:
 
 
 def test_absurd_block_size_is_refused() -> None:
-    head = container.MAGIC + bytes([container.RECORDS, 0, 0, 7, 6]) + container.create_varint(1 << 34) + b"\0"
+    head = container.MAGIC + bytes([container.RECORDS, 0, 0, 7, 6]) + create_varint(1 << 34) + b"\0"
     with pytest.raises(LimitError, match="block size"):
         container.parse_header(with_check(head))
 

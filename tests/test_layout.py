@@ -25,6 +25,7 @@ SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 # package of its own belongs to `lmzip`, the library that a user of Python sees.
 LAYERS = {
     "lmzip.errors": "",
+    "lmzip.varint": "errors",
     "lmzip.coders.kernel_store": "",
     "lmzip.coders.compiled": "coders.kernel_store",
     "lmzip.coders": "coders.compiled",
@@ -52,12 +53,12 @@ LAYERS = {
         "models.exact models.extras models.image models.mixing models.networks models.protocols models.store "
         "models.text"
     ),
-    "lmzip.container": "errors models.identity models.text",
+    "lmzip.container": "errors models.identity models.text varint",
     "lmzip.options": "coders models.identity models.text",
-    "lmzip.formats": "coders.compiled",
+    "lmzip.formats": "coders.compiled errors varint",
     "lmzip.blocks": (
         "coders container errors formats models.audio models.exact models.image models.mixing models.networks "
-        "models.protocols models.text options"
+        "models.protocols models.text options varint"
     ),
     "lmzip.equal_info": (
         "blocks container errors models.identity models.networks models.protocols models.registry models.text"

@@ -27,7 +27,7 @@ from lmzip.blocks.media import encode_media
 from lmzip.blocks.select import decode_payload
 from lmzip.cli.listing import read_frames
 from lmzip.errors import CorruptError, LMZError, ModelError, UnsupportedError
-from lmzip.formats import sniff
+from lmzip.formats import detect
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.torch.engine import TorchEngine
 from lmzip.models.networks.load import load_folder
@@ -75,7 +75,7 @@ def blocks(packed: bytes) -> list[tuple[str, str | None]]:
 
 
 @st.composite
-def taken(draw: st.DrawFn) -> tuple[str, np.ndarray, int]:
+def arrays_of_a_kind(draw: st.DrawFn) -> tuple[str, np.ndarray, int]:
     kind = draw(st.sampled_from(["image", "audio"]))
     if kind == "image":
         depth, shape = draw(st.integers(1, 16)), (*draw(st.tuples(*[st.integers(1, 70)] * 2)), draw(st.integers(1, 6)))
@@ -89,7 +89,7 @@ def taken(draw: st.DrawFn) -> tuple[str, np.ndarray, int]:
 
 
 @settings(deadline=None)  # the first one compiles
-@given(taken())
+@given(arrays_of_a_kind())
 def test_arrays_come_back(what: tuple[str, np.ndarray, int]) -> None:
     kind, samples, depth = what
     symbols = symbols_of(kind, samples, depth)
@@ -130,11 +130,11 @@ def test_symbols_that_stand_for_nothing(kind: str, depth: int, symbol: int, what
 
 def encode(data: bytes, model: Any, **options: Any) -> bytes:
     """Return the payload of a block of samples."""
-    layout = sniff(data)
-    taken = layout.take(data, 0) if layout else None
-    assert taken is not None
-    rest = (container.STORED, taken.rest)
-    payload = encode_media(taken, len(data), rest, Options(method="lm", **options), model, lambda done: None)
+    layout = detect(data)
+    found = layout.deconstruct(data, 0) if layout else None
+    assert found is not None
+    side_data = (container.STORED, found.side_data)
+    payload = encode_media(found, len(data), side_data, Options(method="lm", **options), model, lambda done: None)
     assert payload is not None
     return payload
 

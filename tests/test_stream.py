@@ -249,7 +249,7 @@ def test_last_mode_and_the_pledged_size() -> None:
         compressor.set_pledged_input_size(1.5)  # type: ignore[arg-type]
 
 
-def test_a_flushed_picture_is_taken_apart_and_bytes_follow() -> None:
+def test_a_flushed_picture_is_deconstructed_and_bytes_follow() -> None:
     compressor = lmzip.LMZCompressor(1)
     packed = compressor.compress(png(), lmzip.FLUSH_BLOCK) + compressor.compress(TEXT * 3, lmzip.FLUSH_FRAME)
     assert next(read_frames(io.BytesIO(packed))).blocks[0].method == "image"

@@ -15,7 +15,8 @@ import numpy as np
 from lmzip import container
 from lmzip.blocks import lockstep
 from lmzip.blocks.fallback import decode_fallback, encode_fallback, spread
-from lmzip.coders import CODER_IDS, CODERS, CoderError, pack_ranks, unpack_ranks
+from lmzip.blocks.ranks import pack_ranks, unpack_ranks
+from lmzip.coders import CODER_IDS, CODERS, CoderError
 from lmzip.container import LockstepHead
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
 from lmzip.models.exact.arithmetic import FREQUENCY_BITS
@@ -28,6 +29,7 @@ from lmzip.models.text.numbers import HISTORY_LIMIT
 from lmzip.models.text.row_length import find_row_length
 from lmzip.models.text.tree import Tree, make_tree
 from lmzip.options import Options, Progress
+from lmzip.varint import create_varint, parse_varint
 
 if TYPE_CHECKING:
     from lmzip.models.text.ensemble import Ensemble
@@ -166,13 +168,13 @@ def _pack_ranks(ranks: lockstep.Symbols, head: LockstepHead) -> bytes:
     packed = pack_ranks(ranks)
     packer, code = encode_fallback(packed)
     payload = container.create_lockstep_head(container.RANK, dataclasses.replace(head, coder=packer))
-    return payload + container.create_varint(len(packed)) + code
+    return payload + create_varint(len(packed)) + code
 
 
 def _unpack_ranks(payload: bytes, start: int, head: LockstepHead, what: str) -> lockstep.Symbols:
     """Return the ranks that a payload has from `start` on."""
-    size, start = container.parse_varint(payload, start, 3 * head.symbols, f"{what}: size of the ranks")
-    return unpack_ranks(decode_fallback(head.coder, payload[start:], size, what), head.symbols)
+    size, start = parse_varint(payload, start, 3 * head.symbols, f"{what}: size of the ranks")
+    return unpack_ranks(decode_fallback(head.coder, payload[start:], size, what), head.symbols, what)
 
 
 def ensemble_for(head: LockstepHead, size: int, model: Model | None) -> Ensemble:

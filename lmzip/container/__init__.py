@@ -7,7 +7,7 @@ was compared.
 | module | what it holds |
 |---|---|
 | `constants` | magic bytes, types of records, limits |
-| `fields` | varints, check values |
+| `fields` | check values, pieces of a buffer |
 | `frame` | header, index and footer of a frame of records |
 | `records` | records, the pieces of a frame |
 | `definitions` | model definitions |
@@ -54,7 +54,7 @@ from lmzip.container.constants import (
     ZSTD,
 )
 from lmzip.container.definitions import create_model_definition, parse_model_definition, shipped_model
-from lmzip.container.fields import check32, check64, create_varint, parse_varint, take
+from lmzip.container.fields import check32, check64, take
 from lmzip.container.frame import (
     Header,
     Index,
@@ -129,7 +129,6 @@ __all__ = [
     "create_media_head",
     "create_model_definition",
     "create_record",
-    "create_varint",
     "find_frame_end",
     "index_has_room",
     "index_size_bound",
@@ -143,7 +142,6 @@ __all__ = [
     "parse_model_definition",
     "parse_payload",
     "parse_record_header",
-    "parse_varint",
     "shipped_model",
     "take",
 ]

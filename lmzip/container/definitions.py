@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from lmzip.container.constants import MAX_DEFINITION_SIZE, MAX_MASK
-from lmzip.container.fields import create_varint, parse_varint, take
+from lmzip.container.fields import take
 from lmzip.errors import CorruptError, UnsupportedError
 from lmzip.models import identity
 from lmzip.models.identity import ModelIdentity
+from lmzip.varint import create_varint, parse_varint
 
 
 def create_model_definition(model: ModelIdentity) -> bytes:

@@ -17,9 +17,10 @@ from lmzip.container.constants import (
     RECORDS,
     SHORT,
 )
-from lmzip.container.fields import check32, create_varint, number, parse_varint, take
+from lmzip.container.fields import check32, number, take
 from lmzip.container.records import create_record, parse_record_header
 from lmzip.errors import CorruptError, LimitError, UnsupportedError
+from lmzip.varint import create_varint, parse_varint
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,9 +15,10 @@ from lmzip.container.constants import (
     MAX_WINDOWS,
     SIDE_DATA_TYPES,
 )
-from lmzip.container.fields import create_varint, parse_varint, take
+from lmzip.container.fields import take
 from lmzip.errors import CorruptError, LimitError, UnsupportedError
 from lmzip.models.text.context_subset import ALL, LEAN, NONE, ContextSubset
+from lmzip.varint import create_varint, parse_varint
 
 # How a block says which contexts and sets of weights it uses: a number of these, or _MASKS and the masks themselves.
 _NAMED_SUBSETS = (LEAN, ALL)

@@ -13,8 +13,9 @@ from lmzip.container.constants import (
     MAX_SKIPPABLE_SIZE,
     MODEL_DEFINITION,
 )
-from lmzip.container.fields import check32, check64, create_varint, number, parse_varint, take
+from lmzip.container.fields import check32, check64, number, take
 from lmzip.errors import CorruptError, UnsupportedError
+from lmzip.varint import create_varint, parse_varint
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,7 @@ import lmzip
 from lmzip import container, options
 from lmzip.models.identity import SMALL, ModelIdentity
 from lmzip.models.text.context_subset import ALL
+from lmzip.varint import create_varint
 
 FOLDER = Path(__file__).parent
 SAMPLES = FOLDER.parent.parent / "corpora" / "samples"
@@ -90,7 +91,7 @@ def cases() -> dict[str, tuple[str, bytes, bytes | str]]:
         "bad-magic": ("a gzip file", b"\x1f\x8b\x08" + bytes(17), "CorruptError"),
         "bad-block-size": (
             "a block size of 16 GiB",
-            (h := container.MAGIC + bytes([container.RECORDS, 0, 0, 7, 6]) + container.create_varint(1 << 34) + b"\0")
+            (h := container.MAGIC + bytes([container.RECORDS, 0, 0, 7, 6]) + create_varint(1 << 34) + b"\0")
             + check32(h),
             "LimitError",
         ),

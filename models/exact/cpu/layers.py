@@ -93,13 +93,15 @@ class RecurrentLayer:
         layer = f"layers.{i}."
         self._config = weights.config
 
-        def mixed(names: tuple[str, ...]) -> list[Mixed]:
-            return [Mixed(weights.gains[f"{layer}{name}_mix"], projection(weights, layer + name)) for name in names]
+        def mixed(name: str) -> Mixed:
+            return Mixed(weights.gains[f"{layer}{name}_mix"], projection(weights, layer + name))
 
+        key, value, receptance = map(mixed, TIME)
+        channel_key, channel_receptance = map(mixed, CHANNEL)
         exponents = weights.biases[layer + "decay"], weights.biases[layer + "first"]
         out, down = (projection(weights, layer + name) for name in ("out", "down"))
-        self._time = TimeMixing(norm(weights, layer + "attention_norm"), *mixed(TIME), out, *exponents)
-        self._channel = ChannelMixing(norm(weights, layer + "mlp_norm"), *mixed(CHANNEL), down)
+        self._time = TimeMixing(norm(weights, layer + "attention_norm"), key, value, receptance, out, *exponents)
+        self._channel = ChannelMixing(norm(weights, layer + "mlp_norm"), channel_key, channel_receptance, down)
 
     def start(self, batch: int, steps: int) -> Recurrence:
         """See Layer.start."""
