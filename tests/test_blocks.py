@@ -60,7 +60,7 @@ def coded(
     st.sampled_from(sorted(CODER_IDS)),
     st.sampled_from(sorted(MODELS)),
     st.sampled_from((MODEL, ENSEMBLE, ADAPTIVE, RANK)),
-    st.sampled_from((0, 1, 7, 400)),
+    st.sampled_from((0, 2, 7, 400)),
     st.sampled_from((ALL, LEAN, ContextSubset(1 << 5, 1 << 3))),
     st.sampled_from(range(len(BINARISATIONS))),
 )

@@ -113,6 +113,9 @@ def test_models_that_ship_have_numbers() -> None:
         assert container.parse_model_definition(container.create_model_definition(other)) == other
     with pytest.raises(UnsupportedError, match="number 99"):
         container.parse_model_definition(b"\x00\x63")
+    for definition in (bytes([0, 1]), container.create_model_definition(ModelIdentity("a", bytes(32), "b"))):
+        with pytest.raises(CorruptError, match="1 bytes behind it"):
+            container.parse_model_definition(definition + b"x")
 
 
 def test_lockstep_payload_literals() -> None:
@@ -154,6 +157,7 @@ def test_lockstep_payload() -> None:
         (LockstepHead(6, 0, 0, False), 100, CorruptError, "6 symbols in 0 windows"),
         (LockstepHead(0, 1, 0, False), 100, CorruptError, "0 symbols"),
         (LockstepHead(6, 1, 0, False, 70000), 100, LimitError, "row length"),
+        (LockstepHead(6, 1, 0, False, 1), 100, CorruptError, "a row length of 1"),
         (LockstepHead(6, 1, 0, False, 0, ContextSubset(1 << 32, 1)), 100, LimitError, "contexts"),
         (LockstepHead(6, 1, 0, False, 0, ContextSubset(1, 1 << 32)), 100, LimitError, "sets"),
     ],

@@ -284,7 +284,8 @@ def test_nothing_is_kept_of_a_call_that_fails(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_full_index_begins_a_new_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "MAX_INDEX_SIZE", 100)  # a few blocks
+    for module in (container, container.frame):
+        monkeypatch.setattr(module, "MAX_INDEX_SIZE", 100)  # a few blocks
     data = TEXT * 20
     packed = lmzip.compress(data, 1, model=MODEL, method="model")  # with its size, as from the command line
     frames = list(read_frames(io.BytesIO(packed)))

@@ -9,6 +9,8 @@ from lmzip.models import identity
 from lmzip.models.identity import ModelIdentity
 from lmzip.varint import create_varint, parse_varint
 
+_WHAT = "model definition"
+
 
 def create_model_definition(model: ModelIdentity) -> bytes:
     """Return the payload of a MODEL_DEFINITION record."""
@@ -19,25 +21,31 @@ def create_model_definition(model: ModelIdentity) -> bytes:
 
 
 def parse_model_definition(payload: bytes) -> ModelIdentity:
-    """Read the payload of a MODEL_DEFINITION record."""
-    what, offset = "model definition", 0
-    strings: list[bytes] = []
-    for _ in range(2):
-        length, offset = parse_varint(payload, offset, MAX_DEFINITION_SIZE, what)
-        if not length and not strings:
-            return shipped_model(parse_varint(payload, offset, MAX_MASK, what)[0])
-        strings.append(take(payload, offset, length, what))
-        offset += length
+    """Read the payload of a MODEL_DEFINITION record. Raises CorruptError where bytes are left behind it."""
+    if payload[:1] == b"\0":
+        number, end = parse_varint(payload, 1, MAX_MASK, _WHAT)
+        model = shipped_model(number)
+    else:
+        model_id, offset = _parse_string(payload, 0)
+        profile, offset = _parse_string(payload, offset)
+        model, end = ModelIdentity(model_id, take(payload, offset, 32, _WHAT), profile), offset + 32
+    if len(payload) != end:
+        raise CorruptError(f"{_WHAT}: {len(payload) - end} bytes behind it")
+    return model
+
+
+def _parse_string(payload: bytes, offset: int) -> tuple[str, int]:
+    """Read the length of a UTF-8 string and the string."""
+    length, offset = parse_varint(payload, offset, MAX_DEFINITION_SIZE, _WHAT)
     try:
-        model_id, profile = (s.decode("utf-8") for s in strings)
+        return take(payload, offset, length, _WHAT).decode("utf-8"), offset + length
     except UnicodeDecodeError as error:
-        raise CorruptError(f"{what}: {error}") from error
-    return ModelIdentity(model_id, take(payload, offset, 32, what), profile)
+        raise CorruptError(f"{_WHAT}: {error}") from error
 
 
 def shipped_model(number: int) -> ModelIdentity:
     """Return the model of a number. Raises UnsupportedError where this version ships none of that number."""
     if number not in identity.IDS:
-        raise UnsupportedError(f"model definition: model number {number} is one of a newer lmzip; install that")
+        raise UnsupportedError(f"{_WHAT}: model number {number} is one of a newer lmzip; install that")
     model_id = identity.IDS[number]
     return ModelIdentity(model_id, bytes.fromhex(identity.SHIPPED[model_id].sha256), identity.PROFILE)

@@ -89,6 +89,8 @@ def parse_lockstep_head(type_: int, payload: bytes, raw_size: int) -> tuple[Lock
         raise CorruptError(f"{what}: {symbols} symbols in {windows} windows")
     if flags & 0x10:
         row_length, offset = parse_varint(payload, offset, MAX_ROW_LENGTH, f"{what}: row length")
+        if row_length < 2:
+            raise CorruptError(f"{what}: a row length of {row_length}")
     if type_ in DECISION_TYPES:
         named = flags >> 5 & 3
         if named > _MASKS:
