@@ -127,6 +127,19 @@ def test_layers_have_an_order() -> None:
         assert all(order.index(other) < order.index(layer) for other in below(layer)), layer
 
 
+def test_no_source_is_too_long() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
+
+
+def test_no_line_of_prose_is_too_long() -> None:
+    for path in (path for path in ROOT.rglob("*.md") if not {".venv", "build"} & set(path.parts)):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            assert len(line) <= 120 or line.startswith("|"), (
+                f"{path.relative_to(ROOT)}:{number}: {len(line)} characters"
+            )
+
+
 @pytest.mark.parametrize("name", lmzip.__all__)
 def test_public_names_are_documented(name: str) -> None:
     value = getattr(lmzip, name)
