@@ -4,7 +4,7 @@ CORPUS ?= corpora/samples
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-slow test-gpu test-arm lint format types bench ci clean
+.PHONY: help install test test-slow test-gpu test-arm lint format types bench plot ci clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ types: ## check the types of the package as it gets installed
 
 bench: ## measure the text files in CORPUS (make bench CORPUS=folder)
 	$(BIN)/python benchmarks/text.py $(CORPUS)
+
+plot: ## draw the README's plot from the committed results
+	$(BIN)/python benchmarks/plot.py
 
 ci: ## do all that CI does, in a fresh virtual environment
 	.ci/run

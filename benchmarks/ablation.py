@@ -17,11 +17,11 @@ from lmzip.blocks import lockstep
 from lmzip.blocks.text import network_helps
 from lmzip.models.networks.text import TextModel
 from lmzip.models.registry import load_model
-from lmzip.models.text.binarisation import best_shape
-from lmzip.models.text.context_subset import ALL, CONTEXTS, LEAN, SETS, Parts
+from lmzip.models.text.binarisation import choose_binarisation
+from lmzip.models.text.context_subset import ALL, CONTEXTS, LEAN, SETS, ContextSubset
 from lmzip.models.text.ensemble import Ensemble
 from lmzip.models.text.prior import Prior
-from lmzip.models.text.row_length import find_record
+from lmzip.models.text.row_length import find_row_length
 from lmzip.models.text.tree import make_tree
 from lmzip.options import LEVELS
 
@@ -33,13 +33,12 @@ class Measured:
 
     def __init__(self, path: Path, model: TextModel) -> None:
         self.data = path.read_bytes()
-        self.record = find_record(self.data)
+        self.row_length = find_row_length(self.data)
         self.network = network_helps(self.data, model)
         self.windows = LEVELS[6].windows(len(self.data)) if self.network else 1
         bytes_ = np.frombuffer(self.data, np.uint8).astype(np.int32)
-        self.tree = (
-            model.tree if self.network else make_tree([bytes([byte]) for byte in range(256)], best_shape(self.data))
-        )
+        of_bytes = make_tree([bytes([byte]) for byte in range(256)], choose_binarisation(self.data))
+        self.tree = model.tree if self.network else of_bytes
         table = lockstep.cut(model.encode(self.data) if self.network else bytes_, self.windows)
         self.table = table[:, :-1] if table.shape[1] > 1 else table  # the last step may lack a window
         self.predictions: list[NDArray[np.uint32] | None] = [None] * len(self._starts())
@@ -50,9 +49,9 @@ class Measured:
     def _starts(self) -> range:
         return range(0, self.table.shape[1], STEPS)
 
-    def size(self, parts: Parts, prior: Prior | None = None) -> float:
+    def size(self, subset: ContextSubset, prior: Prior | None = None) -> float:
         """Return the code length in bytes."""
-        ensemble = Ensemble(self.tree, self.windows, len(self.data), self.record, self.network, parts, prior)
+        ensemble = Ensemble(self.tree, self.windows, len(self.data), self.row_length, self.network, subset, prior)
         bits = 0.0
         for start, frequencies in zip(self._starts(), self.predictions, strict=True):
             chosen, probabilities = ensemble.encode(self.table[:, start : start + STEPS].T, frequencies)
@@ -64,14 +63,14 @@ class Measured:
 def main(paths: list[Path]) -> None:
     """Print the table for some files."""
     model = load_model()
-    variants = {f"context {i}": Parts(ALL.contexts & ~(1 << i), ALL.sets) for i in range(CONTEXTS)}
-    variants |= {f"set {i}": Parts(ALL.contexts, ALL.sets & ~(1 << i)) for i in range(SETS)}
+    variants = {f"context {i}": ContextSubset(ALL.contexts & ~(1 << i), ALL.sets) for i in range(CONTEXTS)}
+    variants |= {f"set {i}": ContextSubset(ALL.contexts, ALL.sets & ~(1 << i)) for i in range(SETS)}
     variants["all but those of the fast levels"] = LEAN
     columns: list[list[str]] = []
     for path in paths:
         measured = Measured(path, model)
         full = measured.size(ALL)
-        sizes = {name: measured.size(parts) for name, parts in variants.items()}
+        sizes = {name: measured.size(subset) for name, subset in variants.items()}
         if measured.network and model.prior is not None:  # what it costs to do without the prior
             with_prior = measured.size(ALL, model.prior)
             sizes["prior"] = full + (full - with_prior)

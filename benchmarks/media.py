@@ -51,7 +51,7 @@ def main(
         raise click.UsageError("give a CORPUS folder to measure, or --markdown to sum up what was measured")
     try:
         if corpus is not None:
-            model, info = baselines.open_model(threads=threads, notify=lambda line: click.echo(line, err=True))
+            model, _ = baselines.open_model(threads=threads, notify=lambda line: click.echo(line, err=True))
             peers = [baselines.lmzip_compressor(level, model)]
             peers += [baselines.lmzip_compressor(level, method="lm")] if lm else []
             peers += [peer for peer in baselines.PEERS if peer.name == baselines.XZ]
@@ -64,7 +64,7 @@ def main(
                     if peer.missing:
                         click.echo(f"{peer.name}: skipped, it is not installed", err=True)
                 compressors = [*peers, *(peer for peer in media_peers.PEERS[kind] if not peer.missing)]
-                text.run(mine, compressors, out, baselines.environment(info), fresh)
+                text.run(mine, compressors, out, baselines.environment(None), fresh)  # no text model is used
             if not found:
                 raise ValueError(f"{corpus}: no picture and no sound to measure")
         rows = text.read_rows(out)

@@ -72,8 +72,8 @@ def rows_to_keep(out: Path, environment: dict[str, Any]) -> list[Row]:
     if not path.exists():
         return []
     before = json.loads(path.read_text(encoding="utf-8"))
-    same = before["lmzip"] == environment["lmzip"] and before["model"]["sha256"] == environment["model"]["sha256"]
-    return read_rows(out) if same else []
+    made_by, making = ((e["lmzip"], (e["model"] or {}).get("sha256")) for e in (before, environment))
+    return read_rows(out) if made_by == making else []
 
 
 def is_done(name: str, size: int, compressors: Sequence[Compressor], rows: Sequence[Row]) -> bool:
@@ -129,7 +129,7 @@ def read_references(path: Path) -> dict[str, dict[str, int]]:
 
 
 def summary(rows: Sequence[Row], model_bytes: int | None, references: dict[str, dict[str, int]] | None = None) -> str:
-    """Return the table for the README: NAMED files, then totals by folder and of everything."""
+    """Return the table for benchmarks/README.md: NAMED files, then totals by folder and of everything."""
     good = [row for row in rows if row["verified"] == "true"]
     sizes: dict[str, dict[str, int]] = {}
     raw = {row["file"]: int(row["raw_bytes"]) for row in good}

@@ -10,7 +10,7 @@ from .ans import RansDecoder, RansEncoder
 from .base import BIT_TOTAL, FREQUENCY_TOTAL, MAX_ALPHABET, CoderError, Decoder, Encoder
 from .implementation import IMPLEMENTATION
 from .range_coder import RangeDecoder, RangeEncoder
-from .ranks import pack_ranks, ranks_of, symbols_of, unpack_ranks
+from .ranks import ranks_of, symbols_of
 
 # Names and ids are part of the format.
 CODER_IDS: dict[str, int] = {"range": 0, "rans": 1}
@@ -33,8 +33,6 @@ __all__ = [
     "RangeEncoder",
     "RansDecoder",
     "RansEncoder",
-    "pack_ranks",
     "ranks_of",
     "symbols_of",
-    "unpack_ranks",
 ]

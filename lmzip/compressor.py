@@ -13,7 +13,7 @@ from lmzip.blocks.media import REPORT, distrust
 from lmzip.blocks.select import encode_block, encode_media_block
 from lmzip.container import Header
 from lmzip.errors import LMZError
-from lmzip.formats import Layout, Taken, sniff
+from lmzip.formats import HEAD_SIZE, Deconstructed, Layout, detect
 from lmzip.frame_writer import FrameWriter
 from lmzip.models import registry
 from lmzip.models.protocols import Model, Predictor, SampleModel
@@ -23,7 +23,6 @@ Buffer = bytes | bytearray | memoryview
 # Called with the bytes of input (encoder) or output (decoder) done so far, never with fewer than
 # before. With `verify`, a byte that is coded and not yet compared counts half.
 Progress = Callable[[int], None]
-SNIFF_SIZE = 1 << 16  # bytes that tell what a file is
 MEDIA_BLOCK_SIZE = 1 << 24
 CONTINUE, FLUSH_BLOCK, FLUSH_FRAME = range(3)
 
@@ -39,12 +38,12 @@ class _State:
     """Where a compressor stands.
 
     content_size: of the content that began at byte `start`, None where it is unknown. done: bytes in blocks so far.
-    used: bytes of the input at hand that are among them. sniffed: whether the content was looked at; layout: how it
+    used: bytes of the input at hand that are among them. detected: whether the content was looked at; layout: how it
     is cut, None for bytes. frame: the one that is being written, None before its first block.
     """
 
     content_size: int | None
-    sniffed: bool
+    detected: bool
     start: int = 0
     done: int = 0
     used: int = 0
@@ -74,7 +73,7 @@ class LMZCompressor:
 
         method: what to try, see Options; at `auto`, levels 1 to 3 need no model.
         coder: `range` or `rans`. verify: decode every block again before it is given out.
-        kind: `auto`, or `bytes` to take no picture or recording apart, see Options.
+        kind: `auto`, or `bytes` to deconstruct no picture or recording, see Options.
         threads, backend, notify: how to load the default model, see load_model.
         content_size: of the first frame, as for set_pledged_input_size.
         """
@@ -86,7 +85,7 @@ class LMZCompressor:
         self._progress = progress
         self._warned = False  # that the model of a kind of data must not be used here
         self._pending = bytearray()
-        self._state = _State(None, not self._options.takes_apart)
+        self._state = _State(None, not self._options.deconstructs)
         self._lock = threading.Lock()
         self.last_mode = FLUSH_FRAME
         self.set_pledged_input_size(content_size)
@@ -156,8 +155,8 @@ class LMZCompressor:
         size = state.done - state.start
         if state.content_size not in (None, size):
             raise ValueError(f"content_size was {state.content_size}, but the input had {size} bytes")
-        out = self._frame(self._options.plan.block_size).end()
-        self._state = _State(None, not self._options.takes_apart, start=state.done, done=state.done, used=state.used)
+        out = self._frame(self._options.settings.block_size).end()
+        self._state = _State(None, not self._options.deconstructs, start=state.done, done=state.done, used=state.used)
         return out
 
     def _blocks(self, mode: int) -> bytes:
@@ -165,52 +164,53 @@ class LMZCompressor:
         state, flush = self._state, mode != CONTINUE
         if not self._pending and mode == FLUSH_BLOCK:
             return b""
-        if not state.sniffed and (flush or len(self._pending) >= SNIFF_SIZE):
-            self._sniff()
-        if not state.sniffed:
+        if not state.detected and (flush or len(self._pending) >= HEAD_SIZE):
+            self._detect()
+        if not state.detected:
             return b""
         if state.layout is not None and state.layout.whole:
             if not flush and len(self._pending) <= container.MAX_BLOCK_SIZE:
                 return b""
             data = bytes(self._pending)
-            taken = self._take(state.layout, data, 0) if len(data) <= container.MAX_BLOCK_SIZE else None
-            if taken is not None:
-                self._frame(len(data) if mode == FLUSH_FRAME else max(len(data), self._options.plan.block_size))
-                out = self._block(data, taken)
+            deconstructed = self._deconstruct(state.layout, data, 0) if len(data) <= container.MAX_BLOCK_SIZE else None
+            if deconstructed is not None:
+                self._frame(len(data) if mode == FLUSH_FRAME else max(len(data), self._options.settings.block_size))
+                out = self._block(data, deconstructed)
                 state.layout = None  # what follows it in the same frame is bytes
                 return out
-            self._refuse("it cannot be taken apart")
+            self._refuse("it cannot be deconstructed: it is damaged, or its encoder is not known")
             state.layout = None
-        most = self._options.plan.block_size if state.layout is None else MEDIA_BLOCK_SIZE
+        most = self._options.settings.block_size if state.layout is None else MEDIA_BLOCK_SIZE
         blocks: list[bytes] = []
         while (left := len(self._pending) - state.used) >= most or (flush and left):
-            size, taken = min(most, left), None
+            size, deconstructed = min(most, left), None
             if state.layout is not None:
                 position = state.done - state.start
                 size = min(state.layout.block_end(position, most) - position, size)
-                taken = self._take(state.layout, bytes(self._pending[state.used : state.used + size]), position)
+                data = bytes(self._pending[state.used : state.used + size])
+                deconstructed = self._deconstruct(state.layout, data, position)
             self._frame(most)
-            blocks.append(self._block(bytes(self._pending[state.used : state.used + size]), taken))
+            blocks.append(self._block(bytes(self._pending[state.used : state.used + size]), deconstructed))
         return b"".join(blocks)
 
-    def _sniff(self) -> None:
+    def _detect(self) -> None:
         """Find out how to cut the content."""
-        self._state.sniffed = True
-        self._state.layout = sniff(bytes(self._pending[:SNIFF_SIZE]))
+        self._state.detected = True
+        self._state.layout = detect(bytes(self._pending[:HEAD_SIZE]))
         if self._state.layout is None:
             self._refuse("it is none that lmzip knows")
         elif self._options.kind not in ("auto", self._state.layout.kind):
             self._refuse(f"it is of the kind {self._state.layout.kind}")
 
-    def _take(self, layout: Layout, data: bytes, position: int) -> Taken | None:
-        """Take a piece of the content apart; None where that cannot be, or no model may code what it gives."""
-        taken = layout.take(data, position)
-        if taken is None or self._options.method == "lm":
-            return taken
-        registry.announce(taken.kind, self._loading["notify"])
-        problem = distrust(taken.kind)
+    def _deconstruct(self, layout: Layout, data: bytes, position: int) -> Deconstructed | None:
+        """Deconstruct a piece of the content; None where that cannot be, or no model may code its samples."""
+        deconstructed = layout.deconstruct(data, position)
+        if deconstructed is None or self._options.method == "lm":
+            return deconstructed
+        registry.announce(deconstructed.kind, self._loading["notify"])
+        problem = distrust(deconstructed.kind)
         if problem is None:
-            return taken
+            return deconstructed
         if self._options.kind != "auto":
             raise LMZError(f"{problem}. Nothing was coded. {REPORT}")
         if not self._warned:
@@ -237,22 +237,22 @@ class LMZCompressor:
             self._state.frame = FrameWriter(Header(self._options.level, block_size, size))
         return self._state.frame
 
-    def _block(self, data: bytes, taken: Taken | None) -> bytes:
+    def _block(self, data: bytes, deconstructed: Deconstructed | None) -> bytes:
         """Code a block, the next bytes of the input, and add it to the frame."""
         state, done, report = self._state, self.done, self._progress
         tick = None if report is None else lambda amount: report(done + int(amount))
         coded: tuple[int, bytes] | None = None
         model: Predictor | None = None
-        if taken is not None:
+        if deconstructed is not None:
             assert state.layout is not None
             if self._options.method == "lm":
-                model = self._model_for(taken.kind)
+                model = self._model_for(deconstructed.kind)
             coded = encode_media_block(
-                data, taken, state.layout.whole, self._options, cast("SampleModel | None", model), tick
+                data, deconstructed, state.layout.whole, self._options, cast("SampleModel | None", model), tick
             )
         if coded is None:
             model = self._model_for("bytes") if self._options.wants_model else None
-            if model is None and self._options.method != "general":
+            if model is None and self._options.method != "fallback":
                 registry.announce("text", self._loading["notify"])
             coded = encode_block(data, cast("Model | None", model), done == state.start, self._options, tick)
         out = self._add(*coded, data, model)

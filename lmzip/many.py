@@ -15,13 +15,13 @@ import numpy as np
 
 from lmzip import container
 from lmzip.blocks import select
-from lmzip.blocks.fallback import encode_general
+from lmzip.blocks.fallback import encode_fallback
 from lmzip.blocks.lockstep import CALL_FREQUENCIES, Symbols
-from lmzip.blocks.text import encode_in_lockstep, ensemble_for, plan_for
+from lmzip.blocks.text import encode_in_lockstep, ensemble_for, head_for
 from lmzip.coders import CODERS, CoderError
 from lmzip.compressor import Buffer, LMZCompressor
-from lmzip.container import LockstepPlan, short
-from lmzip.formats import sniff
+from lmzip.container import LockstepHead, short
+from lmzip.formats import detect
 from lmzip.models import registry
 from lmzip.models.hardware import processors
 from lmzip.models.identity import ModelIdentity
@@ -76,9 +76,9 @@ def compress_many(
 
 def _fits(data: bytes, network: Model, options: Options) -> bool:
     """Whether a text goes into a batch: one window of the ensemble, and no picture or recording."""
-    if not 0 < len(data) <= select.SHORT_SIZE or (options.takes_apart and sniff(data) is not None):
+    if not 0 < len(data) <= select.SHORT_SIZE or (options.deconstructs and detect(data) is not None):
         return False
-    one_window = min(options.plan.windows(len(data)), network.most_windows) == 1
+    one_window = min(options.settings.windows(len(data)), network.most_windows) == 1
     return one_window and select.lockstep_type(data, network, options) == container.ENSEMBLE
 
 
@@ -89,8 +89,8 @@ def _compress_batched(
     definition = ModelIdentity(network.id, network.sha256, network.profile)
     with ThreadPoolExecutor(threads, thread_name_prefix="lmzip-many") as pool:
         for batch in _batches(texts, network.alphabet):
-            plans = [plan_for(container.ENSEMBLE, t.data, t.symbols, network, True, options) for t in batch]
-            codes = _encode_batch(batch, plans, network, pool)
+            heads = [head_for(container.ENSEMBLE, t.data, t.symbols, network, True, options) for t in batch]
+            codes = _encode_batch(batch, heads, network, pool)
             if options.verify:
                 _verify_batch(batch, codes, network, pool)
             for text, (type_, payload) in zip(batch, pool.map(_choose, batch, codes, repeat(options)), strict=True):
@@ -110,7 +110,7 @@ def _batches(texts: list[_Text], alphabet: int) -> Iterator[list[_Text]]:
 
 def _choose(text: _Text, code: bytes, options: Options) -> tuple[int, bytes]:
     """Return the (record type, payload) that encode_block chooses, `code` being that of the ensemble."""
-    candidates = [(container.STORED, text.data), encode_general(text.data), (container.ENSEMBLE, code)]
+    candidates = [(container.STORED, text.data), encode_fallback(text.data), (container.ENSEMBLE, code)]
     if select.wants_adaptive(text.data, min(len(payload) for _, payload in candidates[1:]), options):
         adaptive = encode_in_lockstep(
             container.ADAPTIVE, text.data, None, True, options, lambda: None, lambda done: None
@@ -130,17 +130,17 @@ def _table(batch: Sequence[_Text]) -> Symbols:
     return table
 
 
-def _encode_batch(batch: Sequence[_Text], plans: Sequence[LockstepPlan], network: Model, pool: Executor) -> list[bytes]:
+def _encode_batch(batch: Sequence[_Text], heads: Sequence[LockstepHead], network: Model, pool: Executor) -> list[bytes]:
     """Return the payloads of the ensemble. Twin: _verify_batch."""
     table = _table(batch)
     frequencies = network.begin(len(batch), len(batch), table.shape[1]).prefill(table)
 
     def encode(i: int) -> bytes:
-        encoder, ensemble = CODERS[plans[i].coder][0](), ensemble_for(plans[i], len(batch[i].data), network)
+        encoder, ensemble = CODERS[heads[i].coder][0](), ensemble_for(heads[i], len(batch[i].data), network)
         symbols = batch[i].symbols
         encoder.encode_bits(*ensemble.encode(symbols[:, None], frequencies[: len(symbols), i : i + 1]))
         ensemble.release()
-        return container.create_lockstep_payload(container.ENSEMBLE, plans[i]) + encoder.finish()
+        return container.create_lockstep_head(container.ENSEMBLE, heads[i]) + encoder.finish()
 
     return list(pool.map(encode, range(len(batch))))
 
@@ -163,9 +163,9 @@ def _verify_batch(batch: Sequence[_Text], payloads: Sequence[bytes], network: Mo
     def verify(i: int) -> None:
         data, payload = batch[i].data, payloads[i]
         try:
-            plan, start = container.parse_lockstep_payload(container.ENSEMBLE, payload, len(data))
-            reader, ensemble = open_bits(plan.coder, payload[start:]), ensemble_for(plan, len(data), network)
-            found = ensemble.decode(range(1), plan.symbols, frequencies[: plan.symbols, i : i + 1], reader)
+            head, start = container.parse_lockstep_head(container.ENSEMBLE, payload, len(data))
+            reader, ensemble = open_bits(head.coder, payload[start:]), ensemble_for(head, len(data), network)
+            found = ensemble.decode(range(1), head.symbols, frequencies[: head.symbols, i : i + 1], reader)
             finish_bits(reader)
             if network.decode(found[:, 0], len(data)) != data:
                 raise CoderError("the decoded text is another one")

@@ -7,28 +7,32 @@ from collections.abc import Callable
 
 from lmzip.coders import CODER_IDS
 from lmzip.models.identity import BASE, PIXELS, SMALL, SOUND
-from lmzip.models.text.context_subset import ALL, LEAN, Parts
+from lmzip.models.text.context_subset import ALL, LEAN, ContextSubset
 
 # Called with the number of bytes of a block that are done, now and then, never with fewer than before.
 Progress = Callable[[float], None]
 
-METHODS = ("auto", "ensemble", "adaptive", "model", "rank", "general", "lm")
+METHODS = ("auto", "ensemble", "adaptive", "model", "rank", "fallback", "lm")
 KINDS = ("auto", "bytes", "image", "audio")
 
 
 @dataclasses.dataclass(frozen=True)
 class Level:
-    """How a block is cut: ceil(size / window_size) windows, but at most max_windows.
+    """What a level sets.
 
-    Longer windows predict better; more windows decode faster, as long as there are threads for them: eight
-    keep two busy. Without a network there is nothing to share. model: the one to take where none is given.
+    block_size: bytes of a block.
+    window_size, max_windows: the window plan. A block of `size` bytes has ceil(size / window_size) windows, but at most
+    max_windows. Longer windows predict better. More windows decode faster as long as there
+    are threads for them: eight keep two threads busy. Without a network there is nothing to share, and one window.
+    method: see Options. subset: the contexts and sets of weights that the ensemble uses. model: the id of the model to
+    take where none is given.
     """
 
     block_size: int
     window_size: int
     max_windows: int
     method: str = "ensemble"
-    parts: Parts = ALL
+    subset: ContextSubset = ALL
     model: str = BASE
 
     def windows(self, size: int) -> int:
@@ -55,12 +59,12 @@ class Options:
     """How to code blocks.
 
     method: `ensemble`, `adaptive` (the ensemble without a network), `model` (the network alone),
-    `rank` (ranks of the network's predictions, packed by lzma or zstd), `general` (lzma and zstd
+    `rank` (ranks of the network's predictions, packed by lzma or zstd), `fallback` (lzma and zstd
     alone), `lm` (the network alone whatever the data is: of text tokens, of pixels or of samples, as LMCompress does),
     or `auto`: as the level says, but without the network where it does not know such data.
     verify: decode every block again before it is given out.
-    kind: `auto`: a file of pixels or samples is taken apart where that is smaller, with the methods `auto` and `lm`;
-    `bytes`: none is; `image`, `audio`: only such files are taken, LMZError for others.
+    kind: `auto`: a file of pixels or samples is deconstructed where that is smaller, with the methods `auto` and `lm`;
+    `bytes`: none is; `image`, `audio`: only such files are coded, LMZError for others.
     """
 
     level: int = DEFAULT_LEVEL
@@ -83,24 +87,24 @@ class Options:
             raise ValueError(f"method must be one of {', '.join(METHODS)}, not {self.method!r}")
         if self.kind not in KINDS:
             raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {self.kind!r}")
-        if self.kind in ("image", "audio") and not self.takes_apart:
+        if self.kind in ("image", "audio") and not self.deconstructs:
             raise ValueError(f"method {self.method!r} codes bytes; it does not go with kind {self.kind!r}")
 
     @property
-    def plan(self) -> Level:
-        """The window plan of the level."""
+    def settings(self) -> Level:
+        """What the level sets."""
         return LEVELS[self.level]
 
     @property
     def wants_model(self) -> bool:
         """Whether a model may be used."""
-        return (self.plan.method if self.method == "auto" else self.method) in ("ensemble", "model", "rank", "lm")
+        return (self.settings.method if self.method == "auto" else self.method) in ("ensemble", "model", "rank", "lm")
 
     @property
-    def takes_apart(self) -> bool:
-        """Whether files of pixels or samples are taken apart."""
+    def deconstructs(self) -> bool:
+        """Whether files of pixels or samples are deconstructed."""
         return self.kind != "bytes" and self.method in ("auto", "lm")
 
     def model_for(self, kind: str) -> str:
         """Return the id of the model to take for `bytes`, and with method `lm` for `image` and `audio`."""
-        return {"bytes": self.plan.model, "image": PIXELS, "audio": SOUND}[kind]
+        return {"bytes": self.settings.model, "image": PIXELS, "audio": SOUND}[kind]

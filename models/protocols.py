@@ -67,7 +67,7 @@ class Model(Predictor, Protocol):
 
     @property
     def tree(self) -> Tree:
-        """Return the decisions that spell a symbol, for the ensemble."""
+        """Return the binary decisions that stand for a symbol, for the ensemble."""
 
     def encode(self, data: bytes | memoryview) -> NDArray[np.int32]:
         """Cut data into symbols."""
@@ -77,13 +77,13 @@ class Model(Predictor, Protocol):
 
 
 class SampleModel(Predictor, Protocol):
-    """A model of pixels or samples: it spells arrays as `lmzip.formats.Taken` has them."""
+    """A model of pixels or samples, whose symbols stand for arrays as `lmzip.formats` has them."""
 
     def count_symbols(self, shape: tuple[int, ...], depth: int) -> int:
-        """Return how many symbols spell an array."""
+        """Return how many symbols stand for an array."""
 
-    def spell(self, samples: NDArray[Any], depth: int) -> NDArray[np.int32]:
+    def encode(self, samples: NDArray[Any], depth: int) -> NDArray[np.int32]:
         """Return the symbols of an array."""
 
-    def read(self, symbols: NDArray[np.int32], shape: tuple[int, ...], depth: int) -> NDArray[Any]:
-        """Return the array that was spelled; ValueError for symbols that spell none."""
+    def decode(self, symbols: NDArray[np.int32], shape: tuple[int, ...], depth: int) -> NDArray[Any]:
+        """Return the array that symbols stand for; ValueError where there is none."""

@@ -20,6 +20,7 @@ from lmzip.models.extras import EXTRAS, has
 # Files of tests that need more than the core and the extra `test`, by what they need. Where that is not installed they
 # are not collected, and the first lines of the report say so.
 MORE = {
+    "test_binarisation.py": ("torch",),
     "test_exact.py": ("torch",),
     "test_exact_imported.py": ("torch", "transformers"),
     "test_exact_parts.py": ("torch",),
@@ -32,7 +33,6 @@ MORE = {
     "test_prior.py": ("torch",),
     "test_report.py": ("brotli", "matplotlib", "rich"),
     "test_samples.py": ("torch",),
-    "test_shapes.py": ("torch",),
     "test_training.py": ("torch",),
 }
 MISSING = [package for package in EXTRAS if not has(package)]
@@ -118,5 +118,5 @@ def text(tmp_path: Path) -> Path:
 @pytest.fixture
 def packed(tmp_path: Path) -> Path:
     path = tmp_path / "book.txt.lmzip"
-    path.write_bytes(lmzip.compress(TEXT, method="general"))
+    path.write_bytes(lmzip.compress(TEXT, method="fallback"))
     return path

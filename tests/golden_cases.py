@@ -18,7 +18,7 @@ from lmzip.container import short
 from lmzip.models.audio import SoundSettings
 from lmzip.models.image import ImageSettings, colour_lattice
 
-PLANS = {
+SETTINGS = {
     container.IMAGE: ImageSettings._fields,
     container.AUDIO: SoundSettings._fields,
     container.SAMPLES: ("windows",),
@@ -36,7 +36,7 @@ class Case:
 
 
 def blocks_of(packed: bytes) -> list[dict[str, Any]]:
-    """Return of every block its type, coder, and all that its plan says."""
+    """Return of every block its type, coder, and all that its head says."""
     blocks: list[dict[str, Any]] = []
     coders = {number: name for name, number in CODER_IDS.items()}
     for frame in read_frames(io.BytesIO(packed)):
@@ -44,13 +44,15 @@ def blocks_of(packed: bytes) -> list[dict[str, Any]]:
             type_, payload = _type_and_payload(packed, block.offset, frame.block_size)
             described: dict[str, Any] = {"type": block.method}
             if type_ in container.MEDIA_TYPES:
-                coder, plan, _ = container.parse_media_plan(type_, payload)
-                described |= {"coder": coders[coder], **dict(zip(PLANS[type_], plan, strict=True))}
+                coder, settings, _ = container.parse_media_settings(type_, payload)
+                described |= {"coder": coders[coder], **dict(zip(SETTINGS[type_], settings, strict=True))}
             elif type_ in container.LOCKSTEP_TYPES:
-                plan, _ = container.parse_lockstep_payload(type_, payload, block.content_size)
-                described |= {key: value for key, value in vars(plan).items() if key != "file_start"}
+                head, _ = container.parse_lockstep_head(type_, payload, block.content_size)
                 packers = container.DATA_TYPES if type_ == container.RANK else coders
-                described["coder"] = packers[plan.coder]
+                described |= {
+                    "symbols": head.symbols, "windows": head.windows, "coder": packers[head.coder],
+                    "row_length": head.row_length, **head.subset._asdict(), "binarisation": head.binarisation,
+                }  # fmt: skip
             blocks.append(described)
     return blocks
 
@@ -159,9 +161,9 @@ def _records() -> Iterator[tuple[str, Case]]:
     for name, content, record in (("table", table, 15), ("lines", lines, 0)):
         for coder in ("range", "rans"):
             what, options = f"{name}, the ensemble with a network, {coder}", {"level": 4, "method": "ensemble"}
-            uses = {"type": "ensemble", "coder": coder, "record": record}
+            uses = {"type": "ensemble", "coder": coder, "row_length": record}
             yield f"good-ensemble-{name}-{coder}", Case(what, content, uses, options | {"coder": coder})
-    uses = {"type": "adaptive", "coder": "rans", "record": 15, "windows": 1}
+    uses = {"type": "adaptive", "coder": "rans", "row_length": 15, "windows": 1}
     yield (
         "good-adaptive-rans",
         Case("records of 15 bytes, no network, rANS", table, uses, {"level": 3, "coder": "rans"}),

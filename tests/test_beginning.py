@@ -9,14 +9,14 @@ from mocks import bigram, markov_text
 from lmzip.coders import BIT_TOTAL
 from lmzip.models.text import beginning
 from lmzip.models.text.beginning import Beginning, begin
-from lmzip.models.text.context_subset import ALL, LEAN, Parts
+from lmzip.models.text.context_subset import ALL, LEAN, ContextSubset
 from lmzip.models.text.ensemble import Ensemble
 
 TEXT = markov_text(3000)
 MODEL = bigram(TEXT)
 
 
-def code(data: bytes, parts: Parts, has_network: bool) -> tuple[Ensemble, list[int]]:
+def code(data: bytes, parts: ContextSubset, has_network: bool) -> tuple[Ensemble, list[int]]:
     ensemble = Ensemble(MODEL.tree, 1, len(data), 0, has_network, parts)
     symbols = MODEL.encode(data)
     frequencies = MODEL.begin(1, 0).prefill(symbols[None]) if has_network else None
@@ -28,7 +28,7 @@ def code(data: bytes, parts: Parts, has_network: bool) -> tuple[Ensemble, list[i
 @pytest.mark.parametrize("parts", [ALL, LEAN])
 @pytest.mark.parametrize("has_network", [True, False])
 def test_tables_that_are_used_again_are_as_new(
-    parts: Parts, has_network: bool, monkeypatch: pytest.MonkeyPatch
+    parts: ContextSubset, has_network: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = Beginning(begin(1, has_network, parts, None))
     monkeypatch.setattr("lmzip.models.text.ensemble.beginning_of", lambda *arguments: ours)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import csv
+import html
 import importlib.util
 import json
 import lzma
 import random
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -198,3 +200,15 @@ def test_imported_shapes_are_timed_against_transformers(capsys: pytest.CaptureFi
         (1, "step"), (1, "prefill"), (2, "step"), (2, "prefill"),
     ]  # fmt: skip
     assert all(row["lmzip"] > 0 and row["float32"] > 0 for row in result["rates"])
+
+
+def test_the_plot_shows_the_committed_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("matplotlib")  # of an extra
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    plot = script("plot")
+    numbers = plot.drawn()
+    plot.draw(numbers, tmp_path / "plot.svg")
+    for path in (tmp_path / "plot.svg", BENCHMARKS / "plot.svg"):  # `make plot` writes the second
+        drawn = re.search("<dc:description>(.*?)</dc:description>", path.read_text(encoding="utf-8"), re.DOTALL)
+        assert drawn is not None
+        assert json.loads(html.unescape(drawn[1])) == json.loads(json.dumps(numbers))

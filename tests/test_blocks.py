@@ -18,10 +18,10 @@ from lmzip import container
 from lmzip.blocks import fallback, lockstep, select, text
 from lmzip.blocks.select import decode_payload, encode_block
 from lmzip.coders import CODER_IDS, CODERS
-from lmzip.container import ADAPTIVE, ENSEMBLE, MODEL, RANK, LockstepPlan
+from lmzip.container import ADAPTIVE, ENSEMBLE, MODEL, RANK, LockstepHead
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
-from lmzip.models.text.binarisation import SHAPES
-from lmzip.models.text.context_subset import ALL, LEAN, Parts
+from lmzip.models.text.binarisation import BINARISATIONS
+from lmzip.models.text.context_subset import ALL, LEAN, NONE, ContextSubset
 from lmzip.options import LEVELS, Options
 
 TEXT = markov_text(2400)
@@ -29,28 +29,28 @@ MODELS = {"uniform": uniform(), "bigram": bigram(TEXT), "certain": certain(ord("
 
 
 def coded(
-    data: bytes, model: MockModel, windows: int, coder: str, type_: int = MODEL, record: int = 0,
-    parts: Parts = ALL, shape: int = 0,
+    data: bytes, model: MockModel, windows: int, coder: str, type_: int = MODEL, row_length: int = 0,
+    subset: ContextSubset = ALL, binarisation: int = 0,
 ) -> bytes:  # fmt: skip
     """Code data by a lockstep method, whatever else would be smaller."""
     symbols = model.encode(data)
-    masks = parts if type_ != MODEL else (0, 0)
-    plan = LockstepPlan(len(symbols), windows, CODER_IDS[coder], True, record, *masks, shape)
-    encoder = CODERS[plan.coder][0]()
+    subset = NONE if type_ == MODEL else subset
+    head = LockstepHead(len(symbols), windows, CODER_IDS[coder], True, row_length, subset, binarisation)
+    encoder = CODERS[head.coder][0]()
 
     def watch(done: int, size: int) -> None:
         pass
 
     if type_ == RANK:
-        return text._pack_ranks(lockstep.encode_ranks(model.begin(windows, True), symbols, windows, watch), plan)
+        return text._pack_ranks(lockstep.encode_ranks(model.begin(windows, True), symbols, windows, watch), head)
     if type_ == MODEL:
         lockstep.encode_symbols(model.begin(windows, True), symbols, windows, encoder, watch)
     else:
         network = model if type_ == ENSEMBLE else None
         session = None if network is None else network.begin(windows, True)
-        ensemble = text.ensemble_for(plan, len(data), network)
+        ensemble = text.ensemble_for(head, len(data), network)
         lockstep.encode_decisions(ensemble, session, symbols, windows, encoder, watch)
-    return container.create_lockstep_payload(type_, plan) + encoder.finish()
+    return container.create_lockstep_head(type_, head) + encoder.finish()
 
 
 @settings(max_examples=60, deadline=None)
@@ -60,14 +60,15 @@ def coded(
     st.sampled_from(sorted(CODER_IDS)),
     st.sampled_from(sorted(MODELS)),
     st.sampled_from((MODEL, ENSEMBLE, ADAPTIVE, RANK)),
-    st.sampled_from((0, 1, 7, 400)),
-    st.sampled_from((ALL, LEAN, Parts(1 << 5, 1 << 3))),
-    st.sampled_from(range(len(SHAPES))),
+    st.sampled_from((0, 2, 7, 400)),
+    st.sampled_from((ALL, LEAN, ContextSubset(1 << 5, 1 << 3))),
+    st.sampled_from(range(len(BINARISATIONS))),
 )
 def test_any_bytes_in_any_number_of_windows(
-    data: bytes, windows: int, coder: str, name: str, type_: int, record: int, parts: Parts, shape: int
-) -> None:
-    payload = coded(data, MODELS[name], min(windows, len(data)), coder, type_, record, parts, shape)
+    data: bytes, windows: int, coder: str, name: str, type_: int, row_length: int, subset: ContextSubset,
+    binarisation: int,
+) -> None:  # fmt: skip
+    payload = coded(data, MODELS[name], min(windows, len(data)), coder, type_, row_length, subset, binarisation)
     model = None if type_ == ADAPTIVE else MODELS[name]
     assert decode_payload(type_, payload, len(data), model) == data
 
@@ -110,7 +111,7 @@ def test_each_method_is_used_where_it_is_asked_for() -> None:
     model = bigram(TEXT)
     for method, type_ in (("model", MODEL), ("ensemble", ENSEMBLE), ("adaptive", ADAPTIVE), ("rank", RANK)):
         assert encode_block(TEXT, model, True, Options(method=method))[0] == type_
-    assert encode_block(TEXT, model, True, Options(method="general"))[0] in (container.LZMA, container.ZSTD)
+    assert encode_block(TEXT, model, True, Options(method="fallback"))[0] in (container.LZMA, container.ZSTD)
     assert encode_block(TEXT, None, True, Options())[0] == ADAPTIVE
     assert encode_block(TEXT, uniform(), True, Options())[0] == ADAPTIVE  # that model knows nothing of it
     assert encode_block(TEXT, model, True, Options(1))[0] == ADAPTIVE
@@ -176,7 +177,7 @@ def test_pieces_give_what_one_call_gives() -> None:
     at_once = lzma.compress(source, lzma.FORMAT_RAW, filters=[default])
     assert len(source) > 3 * fallback._PIECE and len(fallback.encode_lzma(source)) <= len(at_once)
     with pytest.raises(fallback.Stopped):
-        fallback.encode_general(source, iter([False, False, True]).__next__)
+        fallback.encode_fallback(source, iter([False, False, True]).__next__)
 
 
 class Forgetful(MockModel):
@@ -213,7 +214,7 @@ def test_hopeless_blocks_are_given_up_early() -> None:
     model = CountingModel(uniform().table, "counting")
     assert encode_block(data, model, True, Options(method="model"))[0] in (container.LZMA, container.ZSTD)
     calls.clear()
-    size = len(fallback.encode_general(data)[1])  # the block's coding need not wait for that
+    size = len(fallback.encode_fallback(data)[1])  # the block's coding need not wait for that
     assert text.encode_in_lockstep(MODEL, data, model, True, Options(), lambda: size, None) is None
     assert sum(calls) < len(data) // 4 // 10
 
@@ -226,18 +227,18 @@ def test_bad_payloads() -> None:
     with pytest.raises(CorruptError, match="2400 symbols where 10000 were declared"):
         decode_payload(MODEL, payload, 10000, model)
     with pytest.raises(UnsupportedError, match="coder 3"):
-        decode_payload(MODEL, container.create_lockstep_payload(MODEL, LockstepPlan(3, 1, 3, True)), 3, model)
+        decode_payload(MODEL, container.create_lockstep_head(MODEL, LockstepHead(3, 1, 3, True)), 3, model)
     for coder in CODER_IDS.values():
         with pytest.raises(UnsupportedError, match=f"coder {coder}"):
-            decode_payload(RANK, container.create_lockstep_payload(RANK, LockstepPlan(3, 1, coder, True)), 3, model)
+            decode_payload(RANK, container.create_lockstep_head(RANK, LockstepHead(3, 1, coder, True)), 3, model)
     for masks in ((0, 1), (1, 0), (1 << 31, 1), (1, 1 << 31)):
-        plan = LockstepPlan(3, 1, 0, True, 0, *masks)
+        head = LockstepHead(3, 1, 0, True, 0, ContextSubset(*masks))
         with pytest.raises(UnsupportedError, match="of a newer lmzip"):
-            decode_payload(ADAPTIVE, container.create_lockstep_payload(ADAPTIVE, plan), 3, None)
+            decode_payload(ADAPTIVE, container.create_lockstep_head(ADAPTIVE, head), 3, None)
     for type_ in (container.ZSTD, container.LZMA):
         with pytest.raises(CorruptError):
             decode_payload(type_, b"\x28\xb5nonsense", 100, None)
-        good = encode_block(b"x" * 1000, None, True, Options(method="general"))
+        good = encode_block(b"x" * 1000, None, True, Options(method="fallback"))
         if good[0] == type_:
             with pytest.raises(CorruptError):
                 decode_payload(type_, good[1], 999, None)
@@ -258,8 +259,8 @@ def test_only_a_network_needs_windows(level: int) -> None:
     data, model = TEXT * (40_000 // len(TEXT)), bigram(TEXT)
     for method, windows in (("adaptive", 1), ("ensemble", LEVELS[level].windows(len(data)))):
         type_, payload = encode_block(data, model, True, Options(level, method=method))
-        plan, _ = container.parse_lockstep_payload(type_, payload, len(data))
-        assert plan.windows == windows
+        head, _ = container.parse_lockstep_head(type_, payload, len(data))
+        assert head.windows == windows
 
 
 @pytest.mark.parametrize("bad", [{"level": 0}, {"level": 10}, {"coder": "huffman"}])

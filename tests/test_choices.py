@@ -22,7 +22,7 @@ from lmzip.models.audio.channel_header import find_header
 from lmzip.models.image import choose_settings, colour_lattice
 from lmzip.models.image.choose import choose_settings as choose_image_settings
 from lmzip.models.mixing.code_length import UNIT, bit_costs, decisions_cost, log2_integer
-from lmzip.models.text.row_length import find_record
+from lmzip.models.text.row_length import find_row_length
 from lmzip.options import Options
 
 ROUNDED = ("log", "log2", "log10", "log1p", "exp", "exp2", "power", "dot", "matmul", "einsum", "linspace")
@@ -47,7 +47,7 @@ def test_choices_ask_no_function_that_rounds_as_the_machine_does() -> None:
     text = markov_text(40_000)
     assert network_helps(text, bigram(text)) and not network_helps(text, uniform())
     assert not looks_random(text)
-    assert find_record(bytes(range(13)) * 4000) == 13
+    assert find_row_length(bytes(range(13)) * 4000) == 13
     grey = pixels(80, 80, 1)
     assert choose_settings(grey, 8, 6, False).colours == 0
     assert choose_image_settings(grey // 64 * 64, 8, 6, False) is not None

@@ -21,7 +21,7 @@ from lmzip.cli import files, paths, terminal
 def test_round_trip_keeps_mode_time_and_source(call: Call, text: Path, tmp_path: Path) -> None:
     text.chmod(0o640)
     os.utime(text, ns=(1, 1_500_000_000_987_654_321))
-    assert call("compress", "--method", "general", "book.txt").code == 0
+    assert call("compress", "--method", "fallback", "book.txt").code == 0
     assert names(tmp_path) == ["book.txt", "book.txt.lmzip"]
     text.rename(tmp_path / "first")
     assert call("decompress", "book.txt.lmzip").code == 0
@@ -34,7 +34,7 @@ def test_round_trip_keeps_mode_time_and_source(call: Call, text: Path, tmp_path:
 @pytest.mark.parametrize("content", [b"", b"x", NOISE, bytes(70_000)], ids=["empty", "one", "noise", "zeros"])
 def test_any_content(call: Call, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "f").write_bytes(content)
-    assert call("--method", "general", "f").code == 0
+    assert call("--method", "fallback", "f").code == 0
     assert lmzip.get_frame_info((tmp_path / "f.lmzip").read_bytes()).content_size == len(content)
     assert call("-d", "f.lmzip", "-o", "g").code == 0
     assert (tmp_path / "g").read_bytes() == content
@@ -42,7 +42,7 @@ def test_any_content(call: Call, tmp_path: Path, content: bytes) -> None:
 
 def test_file_that_says_it_is_empty_and_is_not(call: Call) -> None:
     assert os.stat("/proc/self/status").st_size == 0
-    outcome = call("--method", "general", "-c", "/proc/self/status")
+    outcome = call("--method", "fallback", "-c", "/proc/self/status")
     assert outcome.code == 0 and b"VmPeak" in lmzip.decompress(outcome.out)
 
 
@@ -64,7 +64,7 @@ def test_file_that_changes_meanwhile(
     monkeypatch.setattr(paths.Source, "read", read_and_change)
     if change == "shorter":  # so that what was read ahead does not hide it
         monkeypatch.setattr("builtins.open", lambda *args, **options: _open(*args, **{**options, "buffering": 0}))
-    outcome = call("--method", "general", "--rm", "book.txt")
+    outcome = call("--method", "fallback", "--rm", "book.txt")
     assert outcome.code == 1 and "changed while it was read: it had 3,000 bytes, then" in outcome.err
     assert names(tmp_path) == ["book.txt"]
 
@@ -74,10 +74,10 @@ _open = open
 
 def test_existing_target(call: Call, text: Path, packed: Path) -> None:
     packed.write_bytes(b"something else")
-    outcome = call("--method", "general", "book.txt")
+    outcome = call("--method", "fallback", "book.txt")
     assert outcome == (3, b"", "lmzip: book.txt: book.txt.lmzip exists; -f overwrites it\n")
     assert packed.read_bytes() == b"something else"
-    assert call("--method", "general", "-f", "book.txt").code == 0
+    assert call("--method", "fallback", "-f", "book.txt").code == 0
     assert lmzip.decompress(packed.read_bytes()) == TEXT
     text.write_bytes(b"old")
     assert call("-d", "book.txt.lmzip").code == 3 and text.read_bytes() == b"old"
@@ -85,12 +85,12 @@ def test_existing_target(call: Call, text: Path, packed: Path) -> None:
 
 
 def test_remove(call: Call, text: Path, tmp_path: Path) -> None:
-    assert call("--method", "general", "--rm", "book.txt").code == 0 and names(tmp_path) == ["book.txt.lmzip"]
+    assert call("--method", "fallback", "--rm", "book.txt").code == 0 and names(tmp_path) == ["book.txt.lmzip"]
     assert call("-d", "--rm", "book.txt.lmzip").code == 0 and names(tmp_path) == ["book.txt"]
-    assert call("--method", "general", "--rm", "-k", "book.txt").code == 0  # the last one counts
+    assert call("--method", "fallback", "--rm", "-k", "book.txt").code == 0  # the last one counts
     assert names(tmp_path) == ["book.txt", "book.txt.lmzip"]
-    assert call("--method", "general", "--rm", "book.txt").code == 3 and text.exists()
-    (tmp_path / "bad.lmzip").write_bytes(lmzip.compress(TEXT, method="general")[:-1])
+    assert call("--method", "fallback", "--rm", "book.txt").code == 3 and text.exists()
+    (tmp_path / "bad.lmzip").write_bytes(lmzip.compress(TEXT, method="fallback")[:-1])
     assert call("-d", "--rm", "bad.lmzip").code == 1
     assert names(tmp_path) == ["bad.lmzip", "book.txt", "book.txt.lmzip"]
 
@@ -109,7 +109,7 @@ def test_remove_after_the_output_is_safe(call: Call, text: Path, monkeypatch: py
 
     for name in ("fsync", "link", "unlink"):
         monkeypatch.setattr(os, name, watched(name))
-    assert call("--method", "general", "--rm", "book.txt").code == 0
+    assert call("--method", "fallback", "--rm", "book.txt").code == 0
     # The file, its name and its folder; only then the source. The last unlinking is the temporary name's.
     assert [step for step in steps if step != "unlink"] == ["fsync", "link", "fsync", "fsync"]
     assert steps.index("unlink") > 2 and not text.exists()
@@ -117,10 +117,10 @@ def test_remove_after_the_output_is_safe(call: Call, text: Path, monkeypatch: py
 
 def test_remove_of_a_link(call: Call, text: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("book.txt")
-    assert call("--method", "general", "link").code == 0  # links are followed
-    outcome = call("--method", "general", "--rm", "link")
+    assert call("--method", "fallback", "link").code == 0  # links are followed
+    outcome = call("--method", "fallback", "--rm", "link")
     assert outcome.code == 3 and "is a symbolic link" in outcome.err and (tmp_path / "link").is_symlink()
-    assert call("--method", "general", "--rm", "-f", "link").code == 0
+    assert call("--method", "fallback", "--rm", "-f", "link").code == 0
     assert names(tmp_path) == ["book.txt", "link.lmzip"]
 
 
@@ -138,7 +138,7 @@ def test_remove_of_a_link(call: Call, text: Path, tmp_path: Path) -> None:
         (["--rm", "-"], "--rm needs files"),
         (["--rm"], "--rm needs files"),
         (["--rm", "--no-verify", "book.txt"], "--rm removes only what was verified"),
-        (["-m", "x", "--method", "general", "book.txt"], "-m does not go with -6 --method general"),
+        (["-m", "x", "--method", "fallback", "book.txt"], "-m does not go with -6 --method fallback"),
         (["--nonsense", "book.txt"], "No such option"),
         (["decompress", "-9", "book.txt"], "No such option"),
         (["-T", "-1", "book.txt"], "Invalid value"),
@@ -153,13 +153,13 @@ def test_misuse(call: Call, text: Path, tmp_path: Path, words: list[str], messag
 
 
 def test_what_is_skipped(call: Call, packed: Path, tmp_path: Path) -> None:
-    assert call("--method", "general", ".").code == 3
-    outcome = call("--method", "general", "book.txt.lmzip")
+    assert call("--method", "fallback", ".").code == 3
+    outcome = call("--method", "fallback", "book.txt.lmzip")
     assert outcome.code == 3 and "already has the suffix .lmzip" in outcome.err
     os.mkfifo(tmp_path / "fifo")
-    assert call("--method", "general", "fifo").code == 3
+    assert call("--method", "fallback", "fifo").code == 3
     assert names(tmp_path) == ["book.txt.lmzip", "fifo"]
-    assert call("--method", "general", "-f", "book.txt.lmzip").code == 0
+    assert call("--method", "fallback", "-f", "book.txt.lmzip").code == 0
     assert lmzip.decompress((tmp_path / "book.txt.lmzip.lmzip").read_bytes()) == packed.read_bytes()
 
 
@@ -180,7 +180,7 @@ def test_several_files_with_bad_ones(call: Call, text: Path, packed: Path, tmp_p
 def test_output_into_a_folder(call: Call, text: Path, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "other").write_bytes(NOISE)
-    assert call("--method", "general", "-o", "new/inner/", "book.txt", "sub/other").code == 0
+    assert call("--method", "fallback", "-o", "new/inner/", "book.txt", "sub/other").code == 0
     assert names(tmp_path / "new" / "inner") == ["book.txt.lmzip", "other.lmzip"]
     assert call("-d", "-o", "sub", "new/inner/book.txt.lmzip").code == 0
     assert (tmp_path / "sub" / "book.txt").read_bytes() == TEXT
@@ -191,16 +191,16 @@ def test_output_into_a_folder(call: Call, text: Path, tmp_path: Path) -> None:
 def test_outputs_of_one_name_do_not_replace_each_other(call: Call, text: Path, tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "book.txt").write_bytes(NOISE)
-    outcome = call("--method", "general", "-f", "--rm", "-o", "out/", "book.txt", "sub/book.txt")
+    outcome = call("--method", "fallback", "-f", "--rm", "-o", "out/", "book.txt", "sub/book.txt")
     assert outcome.code == 2 and "lmzip: sub/book.txt: out/book.txt.lmzip was made of another file" in outcome.err
     assert lmzip.decompress((tmp_path / "out" / "book.txt.lmzip").read_bytes()) == TEXT
     assert (tmp_path / "sub" / "book.txt").exists() and not text.exists()
 
 
 def test_suffix(call: Call, text: Path, tmp_path: Path) -> None:
-    assert call("--method", "general", "-S", ".z", "book.txt").code == 0
+    assert call("--method", "fallback", "-S", ".z", "book.txt").code == 0
     assert names(tmp_path) == ["book.txt", "book.txt.z"]
-    assert call("--method", "general", "-S", ".z", "book.txt.z").code == 3
+    assert call("--method", "fallback", "-S", ".z", "book.txt.z").code == 3
     text.unlink()
     assert call("-d", "book.txt.z").code == 2 and call("decompress", "-S", ".z", "book.txt.z").code == 0
     assert text.read_bytes() == TEXT
@@ -227,7 +227,7 @@ def levels(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     ],
 )  # fmt: skip
 def test_levels(call: Call, text: Path, levels: list[int], words: str, level: int) -> None:
-    assert call("compress", "--method", "general", "-c", *words.split(), "book.txt").code == 0 and levels == [level]
+    assert call("compress", "--method", "fallback", "-c", *words.split(), "book.txt").code == 0 and levels == [level]
 
 
 def test_file_that_cannot_be_read_does_not_end_the_others(
@@ -237,7 +237,7 @@ def test_file_that_cannot_be_read_does_not_end_the_others(
     monkeypatch.setattr(os, "access", lambda *_, **__: False)  # whoever runs the tests may be allowed to
     monkeypatch.setattr("builtins.open", lambda name, *args, **options: _open_but_secret(name, *args, **options))
     for command in ([], ["compress"]):
-        outcome = call(*command, "--method", "general", "-f", "secret", "book.txt")
+        outcome = call(*command, "--method", "fallback", "-f", "secret", "book.txt")
         assert outcome.code == 1 and outcome.err.startswith("lmzip: secret: Permission denied\nbook.txt: ")
         assert names(tmp_path) == ["book.txt", "book.txt.lmzip", "secret"]
     assert call("list", "secret", "book.txt.lmzip").err == "lmzip: secret: Permission denied\n"
@@ -257,7 +257,7 @@ def test_trouble_of_other_files_is_not_the_inputs(
         raise OSError(errno.ENOSPC, "No space left on device", name)
 
     monkeypatch.setattr(lmzip.LMZCompressor, "compress", compress)
-    outcome = call("--method", "general", "book.txt")
+    outcome = call("--method", "fallback", "book.txt")
     where = name or "a file of lmzip's own, such as its compiled kernels"
     assert outcome == (1, b"", f"lmzip: book.txt: {where}: No space left on device\n")
 
@@ -278,14 +278,14 @@ def test_defaults(
 ) -> None:  # fmt: skip
     monkeypatch.setenv("LMZIP_OPTS", defaults)  # what does not go with the command line is left out
     for command in ([], ["compress"]):
-        outcome = call(*command, "--method", "general", "-c", *words.split(), "book.txt")
+        outcome = call(*command, "--method", "fallback", "-c", *words.split(), "book.txt")
         assert (outcome.code, outcome.err) == (0, "") and lmzip.decompress(outcome.out) == TEXT
     assert levels == [level, level] and names(tmp_path) == ["book.txt"]
 
 
 def test_defaults_for_files(call: Call, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LMZIP_OPTS", "--rm -q -o 'a folder/' -9")
-    assert call("--method", "general", "book.txt") == (0, b"", "")
+    assert call("--method", "fallback", "book.txt") == (0, b"", "")
     assert names(tmp_path) == ["a folder"]
     assert call("decompress", "-k", "a folder/book.txt.lmzip", "-o", "x") == (0, b"", "")
     assert names(tmp_path) == ["a folder", "x"] and names(tmp_path / "a folder") == ["book.txt.lmzip"]
@@ -313,14 +313,14 @@ def test_worst_of_the_codes() -> None:
 
 
 def test_streams_of_several_files(call: Call, text: Path, packed: Path) -> None:
-    outcome = call("--method", "general", "-c", "book.txt", "book.txt")
+    outcome = call("--method", "fallback", "-c", "book.txt", "book.txt")
     assert outcome.code == 0 and outcome.err == "" and lmzip.decompress(outcome.out) == TEXT * 2
     assert call("-dc", "book.txt.lmzip", "book.txt.lmzip").out == TEXT * 2
 
 
 def test_control_characters_do_not_reach_the_terminal(call: Call, tmp_path: Path) -> None:
     (tmp_path / "a\x1b[31m\n\udce4").write_bytes(TEXT)
-    outcome = call("--method", "general", "a\x1b[31m\n\udce4")
+    outcome = call("--method", "fallback", "a\x1b[31m\n\udce4")
     assert outcome.code == 0 and outcome.err.startswith("a?[31m??: ")
 
 
@@ -329,7 +329,7 @@ def test_control_characters_do_not_reach_the_terminal(call: Call, tmp_path: Path
 
 def _flipped(data: bytes) -> bytes:
     """A frame of two blocks with a damaged one."""
-    compressor = lmzip.LMZCompressor(method="general")
+    compressor = lmzip.LMZCompressor(method="fallback")
     data = compressor.compress(data, compressor.FLUSH_BLOCK) + compressor.compress(data) + compressor.flush()
     return data[:100] + bytes([data[100] ^ 1]) + data[101:]
 
@@ -371,6 +371,6 @@ def test_output_is_bounded(call: Call, packed: Path, tmp_path: Path) -> None:
 
 def test_frames_longer_than_a_piece(call: Call, packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "PIECE", 256)
-    packed.write_bytes(packed.read_bytes() * 3 + lmzip.compress(b"", method="general"))
+    packed.write_bytes(packed.read_bytes() * 3 + lmzip.compress(b"", method="fallback"))
     assert call("-d", "book.txt.lmzip").code == 0
     assert (tmp_path / "book.txt").read_bytes() == TEXT * 3

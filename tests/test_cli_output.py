@@ -102,8 +102,8 @@ def test_result_lines(call: Call, text: Path, packed: Path, tmp_path: Path) -> N
     packed.unlink()
     sizes = f"2.93 KiB -> {terminal.size_text(size)}"
     line = f"book.txt: {size / 30:.1f} % ({sizes}, {size * 8 / 3000:.2f} bits/byte)"
-    assert call("--method", "general", "book.txt") == (0, b"", line + "\n")
-    assert call("--method", "general", "-fv", "book.txt").err.startswith(line + ", 0.")
+    assert call("--method", "fallback", "book.txt") == (0, b"", line + "\n")
+    assert call("--method", "fallback", "-fv", "book.txt").err.startswith(line + ", 0.")
     assert call("-df", "book.txt.lmzip").err == f"book.txt.lmzip: {terminal.size_text(size)} -> 2.93 KiB\n"
     assert call("-t", "book.txt.lmzip").err == ""
     assert call("test", "-v", "book.txt.lmzip").err.startswith(
@@ -111,7 +111,7 @@ def test_result_lines(call: Call, text: Path, packed: Path, tmp_path: Path) -> N
     )
     assert call("-dc", "book.txt.lmzip").err == "" and call("-dcv", "book.txt.lmzip").err != ""
     (tmp_path / "empty").touch()
-    assert "0 B -> " in call("--method", "general", "empty").err
+    assert "0 B -> " in call("--method", "fallback", "empty").err
 
 
 @pytest.mark.filterwarnings("default")
@@ -123,15 +123,15 @@ def test_warnings_are_lines(call: Call, packed: Path, monkeypatch: pytest.Monkey
 
 
 def test_quiet(call: Call, text: Path, packed: Path) -> None:
-    assert call("--method", "general", "-q", "book.txt") == (3, b"", "")
-    assert call("--method", "general", "-qf", "book.txt") == (0, b"", "")
+    assert call("--method", "fallback", "-q", "book.txt") == (3, b"", "")
+    assert call("--method", "fallback", "-qf", "book.txt") == (0, b"", "")
     assert call("list", "-q", ".") == (3, b"", "")
-    assert "No such file" in call("--method", "general", "-q", "missing").err
+    assert "No such file" in call("--method", "fallback", "-q", "missing").err
 
 
 def test_json_results(call: Call, text: Path, tmp_path: Path) -> None:
     keys = {"command", "file", "output", "content_size", "compressed_size", "seconds", "error", "exit_code"}
-    outcome = call("--method", "general", "--json", "book.txt", "missing")
+    outcome = call("--method", "fallback", "--json", "book.txt", "missing")
     good, bad = map(json.loads, outcome.out.splitlines())
     size = (tmp_path / "book.txt.lmzip").stat().st_size
     assert good.keys() == bad.keys() == keys and outcome.code == 1
@@ -211,8 +211,8 @@ def of_records(data: bytes, level: int, **options: Any) -> bytes:
 
 
 def test_list(call: Call, tmp_path: Path) -> None:
-    frames = [of_records(SHORT, 6, model=MODEL, coder="rans"), of_records(NOISE, 3, method="general")]
-    frames += [lmzip.compress(b""), lmzip.compress(SHORT, 3, method="general")]
+    frames = [of_records(SHORT, 6, model=MODEL, coder="rans"), of_records(NOISE, 3, method="fallback")]
+    frames += [lmzip.compress(b""), lmzip.compress(SHORT, 3, method="fallback")]
     (tmp_path / "f.lmzip").write_bytes(b"".join(frames))
     outcome = call("list", "--json", "f.lmzip")
     found = json.loads(outcome.out)
@@ -259,7 +259,7 @@ def test_list_of_bad_files(call: Call, packed: Path, tmp_path: Path) -> None:
 
 
 def test_list_compares_the_index(call: Call, packed: Path) -> None:
-    one, two = of_records(TEXT, 6, method="general"), of_records(NOISE, 6, method="general")
+    one, two = of_records(TEXT, 6, method="fallback"), of_records(NOISE, 6, method="fallback")
     # The block of one and the index of the other; every check value by itself is right.
     start = one.index(b"\x20", len(one) - 64)
     packed.write_bytes(one[:start] + two[two.index(b"\x20", len(two) - 64) :])

@@ -36,7 +36,7 @@ def test_exit_codes(text: Path, packed: Path, tmp_path: Path, words: list[str], 
 
 
 def test_pipes(tmp_path: Path) -> None:
-    done = process("--method", "general", cwd=tmp_path, input=TEXT)
+    done = process("--method", "fallback", cwd=tmp_path, input=TEXT)
     assert done.returncode == 0 and done.stderr == b"" and lmzip.decompress(done.stdout) == TEXT
     done = process("decompress", "-", cwd=tmp_path, input=done.stdout)
     assert (done.returncode, done.stdout, done.stderr) == (0, TEXT, b"")
@@ -45,7 +45,7 @@ def test_pipes(tmp_path: Path) -> None:
 def test_files_as_standard_input_and_output(tmp_path: Path, text: Path) -> None:
     with open(text, "rb") as source, open(tmp_path / "out", "wb") as sink:
         streams = {"stdin": source, "stdout": sink, "stderr": None}
-        process("--method", "general", cwd=tmp_path, input=None, capture_output=False, **streams)
+        process("--method", "fallback", cwd=tmp_path, input=None, capture_output=False, **streams)
     assert lmzip.decompress((tmp_path / "out").read_bytes()) == TEXT
     with open(tmp_path / "out", "rb") as source:
         done = process("list", "--json", cwd=tmp_path, input=None, stdin=source)
@@ -55,7 +55,7 @@ def test_files_as_standard_input_and_output(tmp_path: Path, text: Path) -> None:
 def test_tar(tmp_path: Path) -> None:
     (tmp_path / "folder" / "inner").mkdir(parents=True)
     (tmp_path / "folder" / "inner" / "file").write_bytes(TEXT)
-    program = f"{' '.join(LMZIP)} --method general"
+    program = f"{' '.join(LMZIP)} --method fallback"
     subprocess.run(["tar", "-I", program, "-cf", "folder.tar.lmzip", "folder"], cwd=tmp_path, check=True)
     assert lmzip.decompress((tmp_path / "folder.tar.lmzip").read_bytes())[257:262] == b"ustar"
     (tmp_path / "folder" / "inner" / "file").unlink()
@@ -70,7 +70,7 @@ def test_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     # Shells start background processes with SIGINT ignored, which the child would inherit.
     code = (
         f"import signal; signal.signal({int(number)}, signal.SIG_DFL)\n"
-        "from lmzip.cli.main import main; main(['--method', 'general', '-1', '-o', 'out.lmzip'])"
+        "from lmzip.cli.main import main; main(['--method', 'fallback', '-1', '-o', 'out.lmzip'])"
     )
     words = [sys.executable, "-c", code]
     child = subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -89,7 +89,7 @@ def test_signal_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
 
 
 def test_killed_process_leaves_a_file_that_the_next_one_removes(tmp_path: Path) -> None:
-    words = [*LMZIP, "--method", "general", "-o", "out.lmzip"]
+    words = [*LMZIP, "--method", "fallback", "-o", "out.lmzip"]
     with subprocess.Popen(words, cwd=tmp_path, stdin=subprocess.PIPE) as child:
         deadline = time.monotonic() + 60
         while not names(tmp_path):
@@ -98,7 +98,7 @@ def test_killed_process_leaves_a_file_that_the_next_one_removes(tmp_path: Path) 
         child.kill()
     (left,) = tmp_path.iterdir()
     os.utime(left, (1, 1))
-    assert process("--method", "general", "-o", "out.lmzip", cwd=tmp_path).returncode == 0
+    assert process("--method", "fallback", "-o", "out.lmzip", cwd=tmp_path).returncode == 0
     assert names(tmp_path) == ["out.lmzip"]
 
 
@@ -141,7 +141,7 @@ def test_full_disk(tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     # A disk of three pages, two of which the source takes; it exists for these processes only.
     mount = "mount -t tmpfs -o size=12k none disk"
-    compress = f"cd disk && cp ../noise . && {shlex.join(LMZIP)} --method general noise; code=$?; ls -A; exit $code"
+    compress = f"cd disk && cp ../noise . && {shlex.join(LMZIP)} --method fallback noise; code=$?; ls -A; exit $code"
 
     def alone(script: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(["unshare", "--mount", "sh", "-c", script], cwd=tmp_path, capture_output=True)
@@ -157,7 +157,7 @@ def test_full_quota(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(NOISE)
     limited = (
         "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
-        "from lmzip.cli.main import main; main(['--method', 'general', 'noise'])"
+        "from lmzip.cli.main import main; main(['--method', 'fallback', 'noise'])"
     )
     done = subprocess.run([sys.executable, "-c", limited], cwd=tmp_path, capture_output=True)
     assert done.returncode == 1 and done.stderr == b"lmzip: noise: noise.lmzip: File too large\n"
@@ -168,14 +168,14 @@ def test_full_standard_output(tmp_path: Path) -> None:
     (tmp_path / "noise").write_bytes(NOISE)
     with open("/dev/full", "wb") as full:
         outputs = {"capture_output": False, "stdout": full, "stderr": subprocess.PIPE}
-        done = process("--method", "general", "-c", "noise", cwd=tmp_path, **outputs)
+        done = process("--method", "fallback", "-c", "noise", cwd=tmp_path, **outputs)
     assert (done.returncode, done.stderr) == (1, b"lmzip: noise: standard output: No space left on device\n")
 
 
 @pytest.mark.parametrize("words", [["-dc", "zeros.lmzip"], ["list", "-v", "many.lmzip"]])
 def test_broken_pipe_is_quiet(tmp_path: Path, words: list[str]) -> None:
-    (tmp_path / "zeros.lmzip").write_bytes(lmzip.compress(bytes(1 << 20), 1, method="general"))
-    (tmp_path / "many.lmzip").write_bytes(lmzip.compress(b"x", method="general") * 2000)
+    (tmp_path / "zeros.lmzip").write_bytes(lmzip.compress(bytes(1 << 20), 1, method="fallback"))
+    (tmp_path / "many.lmzip").write_bytes(lmzip.compress(b"x", method="fallback") * 2000)
     child = subprocess.Popen([*LMZIP, *words], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert child.stdout is not None and child.stderr is not None
     with child:
@@ -210,15 +210,15 @@ def test_terminal(tmp_path: Path, text: Path, packed: Path, terminal_pair: tuple
         done = process(*words, cwd=tmp_path, **{"capture_output": False, "stderr": writer, **options})
         return done.returncode, _seen(reader)
 
-    code, seen = on_terminal("--method", "general", "-c", "book.txt", stdout=writer)
+    code, seen = on_terminal("--method", "fallback", "-c", "book.txt", stdout=writer)
     assert code == 2 and b"compressed data is not written to a terminal" in seen and b"\xb1LM" not in seen
-    code, seen = on_terminal("--method", "general", "-cf", "book.txt", stdout=writer)
+    code, seen = on_terminal("--method", "fallback", "-cf", "book.txt", stdout=writer)
     assert code == 0 and b"\xb1LM" in seen and b"%|" not in seen
     code, seen = on_terminal("-d", input=None, stdin=writer)
     assert code == 2 and b"compressed data is not read from a terminal" in seen
-    code, seen = on_terminal("--method", "general", "-f", "book.txt")
+    code, seen = on_terminal("--method", "fallback", "-f", "book.txt")
     assert code == 0 and b"book.txt:   0%|" in seen and b" bits/byte)" in seen.splitlines()[-1]
-    code, seen = on_terminal("--method", "general", "-fq", "book.txt")
+    code, seen = on_terminal("--method", "fallback", "-fq", "book.txt")
     assert (code, seen) == (0, b"")
 
 
@@ -233,7 +233,7 @@ def test_no_bar_beside_data_on_standard_output(packed: Path, tmp_path: Path, ter
 
 def test_bar_counts_files(text: Path, tmp_path: Path, terminal_pair: tuple[int, int]) -> None:
     reader, writer = terminal_pair
-    words = ["--method", "general", "-f", "book.txt", "missing", "book.txt"]
+    words = ["--method", "fallback", "-f", "book.txt", "missing", "book.txt"]
     assert process(*words, cwd=tmp_path, capture_output=False, stderr=writer).returncode == 1
     seen = _seen(reader)
     assert b"1 of 3: book.txt:   0%|" in seen and b"3 of 3: book.txt:   0%|" not in seen

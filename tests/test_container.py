@@ -9,40 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmzip import container
-from lmzip.container import Header, Index, LockstepPlan
-from lmzip.errors import CorruptError, LimitError, LMZError, TruncatedError, UnsupportedError
+from lmzip.container import Header, Index, LockstepHead
+from lmzip.errors import CorruptError, LimitError, TruncatedError, UnsupportedError
 from lmzip.models import identity
 from lmzip.models.identity import ModelIdentity
-from lmzip.models.text.context_subset import ALL
+from lmzip.models.text.context_subset import ALL, NONE, ContextSubset
+from lmzip.varint import create_varint
 
 HEADER = Header(6, 1 << 22, 5)
-
-
-@given(st.integers(0, (1 << 62) - 1))
-def test_varint_round_trip(value: int) -> None:
-    data = container.create_varint(value)
-    assert container.parse_varint(data + b"x", 0, 1 << 62, "test") == (value, len(data))
-
-
-def test_varint_literals() -> None:
-    assert container.create_varint(0) == b"\0"
-    assert container.create_varint(127) == b"\x7f"
-    assert container.create_varint(300) == b"\xac\x02"
-
-
-@pytest.mark.parametrize(
-    ("data", "error"),
-    [(b"", TruncatedError), (b"\x80", TruncatedError), (b"\x80\x00", CorruptError), (b"\xff" * 12, LimitError)],
-)
-def test_bad_varints(data: bytes, error: type[LMZError]) -> None:
-    with pytest.raises(error, match="place"):
-        container.parse_varint(data, 0, 1 << 62, "place")
-
-
-def test_varint_limit() -> None:
-    assert container.parse_varint(b"\x64", 0, 100, "size") == (100, 1)
-    with pytest.raises(LimitError, match="size: more than 99"):
-        container.parse_varint(b"\x64", 0, 99, "size")
 
 
 def test_header_literal() -> None:
@@ -93,7 +67,7 @@ def test_later_header_fields_are_ignored() -> None:
 
 
 def test_absurd_block_size_is_refused() -> None:
-    head = container.MAGIC + bytes([container.RECORDS, 0, 0, 7, 6]) + container.create_varint(1 << 34) + b"\0"
+    head = container.MAGIC + bytes([container.RECORDS, 0, 0, 7, 6]) + create_varint(1 << 34) + b"\0"
     with pytest.raises(LimitError, match="block size"):
         container.parse_header(with_check(head))
 
@@ -139,13 +113,16 @@ def test_models_that_ship_have_numbers() -> None:
         assert container.parse_model_definition(container.create_model_definition(other)) == other
     with pytest.raises(UnsupportedError, match="number 99"):
         container.parse_model_definition(b"\x00\x63")
+    for definition in (bytes([0, 1]), container.create_model_definition(ModelIdentity("a", bytes(32), "b"))):
+        with pytest.raises(CorruptError, match="1 bytes behind it"):
+            container.parse_model_definition(definition + b"x")
 
 
 def test_lockstep_payload_literals() -> None:
-    plan = LockstepPlan(27, 1, 0, True, 0, *ALL)
-    assert container.create_lockstep_payload(container.ENSEMBLE, plan) == bytes.fromhex("21 1b")
-    plan = LockstepPlan(300, 16, 1, False, 24, 0x300, 5, 1)
-    assert container.create_lockstep_payload(container.ADAPTIVE, plan) == bytes.fromhex("da ac02 10 18 8006 05")
+    head = LockstepHead(27, 1, 0, True, 0, ALL)
+    assert container.create_lockstep_head(container.ENSEMBLE, head) == bytes.fromhex("21 1b")
+    head = LockstepHead(300, 16, 1, False, 24, ContextSubset(0x300, 5), 1)
+    assert container.create_lockstep_head(container.ADAPTIVE, head) == bytes.fromhex("da ac02 10 18 8006 05")
 
 
 def test_flags_of_a_later_version_are_refused() -> None:
@@ -156,38 +133,39 @@ def test_flags_of_a_later_version_are_refused() -> None:
         (container.ADAPTIVE, 0x60),
     ):
         with pytest.raises(UnsupportedError, match=f"flags {flags:#04x}"):
-            container.parse_lockstep_payload(type_, bytes([flags, 1]), 1)
+            container.parse_lockstep_head(type_, bytes([flags, 1]), 1)
 
 
 def test_lockstep_payload() -> None:
-    plan = LockstepPlan(300, 7, 1, True, 24, 0x300, 5, 1)
+    head = LockstepHead(300, 7, 1, True, 24, ContextSubset(0x300, 5), 1)
     for type_ in (container.ENSEMBLE, container.ADAPTIVE):
-        payload = container.create_lockstep_payload(type_, plan) + b"code"
-        found, start = container.parse_lockstep_payload(type_, payload, 300)
-        kept = plan if type_ == container.ADAPTIVE else dataclasses.replace(plan, shape=0)
+        payload = container.create_lockstep_head(type_, head) + b"code"
+        found, start = container.parse_lockstep_head(type_, payload, 300)
+        kept = head if type_ == container.ADAPTIVE else dataclasses.replace(head, binarisation=0)
         assert found == kept and payload[start:] == b"code"
-    payload = container.create_lockstep_payload(container.MODEL, plan) + b"code"
-    found, start = container.parse_lockstep_payload(container.MODEL, payload, 300)
-    assert found == dataclasses.replace(plan, record=0, contexts=0, sets=0, shape=0) and payload[start:] == b"code"
+    payload = container.create_lockstep_head(container.MODEL, head) + b"code"
+    found, start = container.parse_lockstep_head(container.MODEL, payload, 300)
+    assert found == dataclasses.replace(head, row_length=0, subset=NONE, binarisation=0) and payload[start:] == b"code"
 
 
 @pytest.mark.parametrize(
-    ("plan", "size", "error", "message"),
+    ("head", "size", "error", "message"),
     [
-        (LockstepPlan(300, 7, 1, True), 299, LimitError, "symbols"),
-        (LockstepPlan(6, 7, 0, False), 100, LimitError, "windows"),
-        (LockstepPlan(5000, 1025, 0, False), 5000, LimitError, "windows: more than 1,024"),
-        (LockstepPlan(6, 0, 0, False), 100, CorruptError, "6 symbols in 0 windows"),
-        (LockstepPlan(0, 1, 0, False), 100, CorruptError, "0 symbols"),
-        (LockstepPlan(6, 1, 0, False, 70000), 100, LimitError, "record length"),
-        (LockstepPlan(6, 1, 0, False, 0, 1 << 32, 1), 100, LimitError, "contexts"),
-        (LockstepPlan(6, 1, 0, False, 0, 1, 1 << 32), 100, LimitError, "sets"),
+        (LockstepHead(300, 7, 1, True), 299, LimitError, "symbols"),
+        (LockstepHead(6, 7, 0, False), 100, LimitError, "windows"),
+        (LockstepHead(5000, 1025, 0, False), 5000, LimitError, "windows: more than 1,024"),
+        (LockstepHead(6, 0, 0, False), 100, CorruptError, "6 symbols in 0 windows"),
+        (LockstepHead(0, 1, 0, False), 100, CorruptError, "0 symbols"),
+        (LockstepHead(6, 1, 0, False, 70000), 100, LimitError, "row length"),
+        (LockstepHead(6, 1, 0, False, 1), 100, CorruptError, "a row length of 1"),
+        (LockstepHead(6, 1, 0, False, 0, ContextSubset(1 << 32, 1)), 100, LimitError, "contexts"),
+        (LockstepHead(6, 1, 0, False, 0, ContextSubset(1, 1 << 32)), 100, LimitError, "sets"),
     ],
 )
-def test_bad_lockstep_payloads(plan: LockstepPlan, size: int, error: type[Exception], message: str) -> None:
+def test_bad_lockstep_payloads(head: LockstepHead, size: int, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        container.parse_lockstep_payload(
-            container.ENSEMBLE, container.create_lockstep_payload(container.ENSEMBLE, plan), size
+        container.parse_lockstep_head(
+            container.ENSEMBLE, container.create_lockstep_head(container.ENSEMBLE, head), size
         )
 
 

@@ -20,6 +20,7 @@ from lmzip.models.exact import backends, rope
 from lmzip.models.exact.arithmetic import WEIGHT_MAX, WIDE_MAX, wide_max
 from lmzip.models.exact.config import PROJECTIONS, NetworkConfig
 from lmzip.models.exact.cpu import kernels, rows
+from lmzip.models.exact.cpu.arguments import NO_FLOATS, FeedForward, Norm, Projection
 from lmzip.models.exact.cpu.engine import CPUEngine
 from lmzip.models.exact.engine import IMPORTED_DIGEST, Engine, imported_networks, reference_digest
 from lmzip.models.exact.rereading import RereadingEngine
@@ -193,10 +194,12 @@ def test_activations(gelu: bool) -> None:
     y = np.arange(len(x), dtype=np.int32)[None]
     q, scale = np.empty((1, len(x)), np.int16), np.empty(1, np.float32)
     scales = np.divide(x, y[0], out=np.zeros_like(x), where=y[0] > 0)  # products that stand for x
-    none, most = np.empty(0, np.float32), np.float32(WIDE_MAX)
+    panels, most = np.empty((1, 1, 1), np.int16), np.float32(WIDE_MAX)
     for part in (slice(0, 999), slice(999, 1002)):  # of one size each
-        args = y[:, part], np.ones(1, np.float32), scales[part], none, gelu, False, most, q[:, part], scale
-        kernels._activate(*args)
+        projection = Projection(panels, scales[part], NO_FLOATS, most)
+        layer = FeedForward(Norm(NO_FLOATS, NO_FLOATS, np.float64(0)), gelu, False, projection, projection)
+        scale[:] = 1
+        kernels._activate(y[:, part], scale, layer, q[:, part])
         exact = torch.from_numpy(scales[part] * y[0, part])
         expected = torch.nn.functional.gelu(exact, approximate="tanh") if gelu else torch.nn.functional.silu(exact)
         np.testing.assert_allclose(q[0, part] * scale[0], expected.numpy(), atol=abs(expected).max().item() / 30_000)

@@ -18,6 +18,7 @@ from lmzip.models.exact.arithmetic import WEIGHT_MAX
 from lmzip.models.exact.backends import make_engine, without_end
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.cpu import recurrence
+from lmzip.models.exact.cpu.arguments import Recurrence
 from lmzip.models.exact.cpu.engine import CPUEngine
 from lmzip.models.exact.engine import RECURRENT_DIGEST, recurrent_networks, reference_digest
 from lmzip.models.exact.torch import recurrence as torch_recurrence
@@ -134,7 +135,9 @@ def test_what_a_window_remembers_has_one_size() -> None:
     for engine in (CPUEngine(make_recurrent(RWKV, 0)), TorchEngine(make_recurrent(RWKV, 0), "cpu")):
         state = engine.start(3, 16)
         engine.read(state, make_ids(RWKV, 3, 16))
-        arrays = [array for layer in state.layers for array in vars(layer).values()]
+        arrays = [
+            array for layer in state.layers for array in (vars(layer).values() if hasattr(layer, "__dict__") else layer)
+        ]
         assert sum(array.nbytes for array in arrays) == 3 * RWKV.window_bytes(16)
 
 
@@ -175,9 +178,10 @@ def test_the_recurrence(spread: float) -> None:
     np.testing.assert_allclose(found, expected, atol=1e-3)
     sums = np.zeros((3, 48), np.float32)
     sums[2] = arithmetic.NO_EXPONENT
+    memory = Recurrence(sums[:1], sums[:1], *sums[:, None])
     for position, (key, value) in enumerate(zip(keys, values, strict=True)):
         read = np.full(48, 100, np.float32)  # a receptance of 1
-        recurrence._recur(key, value, read, decay, first, *sums)
+        recurrence._recur(key, value, read, decay, first, memory, 0)
         assert np.array_equal(read, found[position].numpy())
     assert np.array_equal(sums, torch.cat((state.numerator, state.denominator, state.exponent)).numpy())
 

@@ -182,7 +182,7 @@ def test_text_mode(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "utf-8-sig"])
 def test_text_has_one_byte_order_mark_as_in_other_files(tmp_path: pathlib.Path, encoding: str) -> None:
     for mode in ("wt", "at", "at"):
-        with lmzip.open(tmp_path / "packed", mode, level=1, method="general", encoding=encoding) as file:
+        with lmzip.open(tmp_path / "packed", mode, level=1, method="fallback", encoding=encoding) as file:
             file.write("Zeile \u00e9\n")
         with open(tmp_path / "plain", mode, encoding=encoding) as plain:
             plain.write("Zeile \u00e9\n")
@@ -202,7 +202,7 @@ def test_text_of_one_block_stays_one_block(tmp_path: pathlib.Path) -> None:
 
 def test_flush_writes_what_a_reader_sees(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "log"
-    handler = logging.StreamHandler(lmzip.open(path, "wt", level=1, method="general", encoding="utf-8"))
+    handler = logging.StreamHandler(lmzip.open(path, "wt", level=1, method="fallback", encoding="utf-8"))
     log = logging.Logger("test")
     log.addHandler(handler)
     for message in ("first", "second"):
@@ -216,7 +216,7 @@ def test_flush_writes_what_a_reader_sees(tmp_path: pathlib.Path) -> None:
 
 def test_flush_ends_blocks_and_frames() -> None:
     target = io.BytesIO()
-    with lmzip.LMZFile(target, "w", level=1, method="general") as file:
+    with lmzip.LMZFile(target, "w", level=1, method="fallback") as file:
         file.flush()
         assert target.getvalue() == b""
         for data, mode in ((b"one", file.FLUSH_BLOCK), (b"two", file.FLUSH_FRAME), (b"three", file.FLUSH_FRAME)):
@@ -241,7 +241,7 @@ def test_mode_and_name(path: pathlib.Path) -> None:
         assert file.mode == "rb" and file.name == str(path)
     with pytest.raises(ValueError, match="closed"):
         _ = file.name
-    with lmzip.LMZFile(io.BytesIO(), "x", level=1, method="general") as file:
+    with lmzip.LMZFile(io.BytesIO(), "x", level=1, method="fallback") as file:
         assert file.mode == "wb" and not hasattr(file, "name")
 
 
@@ -284,10 +284,10 @@ def test_a_model_that_is_missing_leaves_the_file_as_it_is(
 def test_new_content_replaces_longer_content(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "old"
     path.write_bytes(b"old" * 1000)
-    with lmzip.LMZFile(path, "w", level=1, method="general") as file:
+    with lmzip.LMZFile(path, "w", level=1, method="fallback") as file:
         file.write(b"new")
     assert lmzip.decompress(path.read_bytes()) == b"new"
-    with lmzip.LMZFile(path, "w", level=1, method="general"):
+    with lmzip.LMZFile(path, "w", level=1, method="fallback"):
         pass
     assert lmzip.decompress(path.read_bytes()) == b""
 
@@ -310,11 +310,11 @@ class Full(io.RawIOBase):
 
 def test_a_write_that_fails_ends_the_writing() -> None:
     whole = Full(10_000)
-    with lmzip.LMZFile(whole, "w", level=1, method="general") as file:  # type: ignore[arg-type]
+    with lmzip.LMZFile(whole, "w", level=1, method="fallback") as file:  # type: ignore[arg-type]
         file.write(TEXT)
     assert lmzip.decompress(whole.taken) == TEXT
     full = Full(300)
-    file = lmzip.LMZFile(full, "w", level=1, method="general")  # type: ignore[arg-type]
+    file = lmzip.LMZFile(full, "w", level=1, method="fallback")  # type: ignore[arg-type]
     with pytest.raises(OSError, match="full"):
         file.write(TEXT)
     with pytest.raises(ValueError, match="an earlier write to the file failed"):
@@ -411,7 +411,7 @@ def random_way(rng: random.Random) -> tuple[str, int]:
 
 def packed_in_frames(data: bytes, rng: random.Random, block: int) -> bytes:
     """Return frames of blocks of `block` bytes, flushed here and there."""
-    compressor, out, position = lmzip.LMZCompressor(1, method="general", verify=False), b"", 0
+    compressor, out, position = lmzip.LMZCompressor(1, method="fallback", verify=False), b"", 0
     while position < len(data):
         size = block * rng.choice([1, 1, 2, 8]) if rng.random() < 0.8 else rng.randrange(1, 2 * block)
         mode = rng.choices((lmzip.CONTINUE, lmzip.FLUSH_BLOCK, lmzip.FLUSH_FRAME), (8, 3, 1))[0]
@@ -453,7 +453,7 @@ def test_the_contract_holds_for_every_size_and_way_of_reading(start: int, monkey
 def test_sizes_that_meet_the_buffers(size: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LEVELS, 1, Level(block, 64, 8))
     data = content(size, random.Random(size))
-    packed = lmzip.compress(data, 1, method="general")
+    packed = lmzip.compress(data, 1, method="fallback")
     for step in (8192, 65536):
         with lmzip.open(io.BytesIO(packed)) as file:
             assert b"".join(iter(lambda file=file, step=step: file.read(step), b"")) == data  # type: ignore[misc]

@@ -12,10 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmzip.formats.deflate import optimal
-from lmzip.formats.deflate.deflate import OPTIMAL, _describe_optimal, create, deflate, describe
-from lmzip.formats.deflate.inflate import inflate
-from lmzip.formats.deflate.matching import BAD, MOST_WORK, WORK, find_tokens
+from lmzip.formats.deflate.inflate import BLOCK_COLUMNS, inflate
+from lmzip.formats.deflate.matching import BAD, MOST_WORK, STATE_SIZE, WORK, Search, find_tokens
 from lmzip.formats.deflate.settings import Settings
+from lmzip.formats.deflate.stream import (
+    OPTIMAL,
+    _describe_optimal,
+    create_description,
+    deconstruct_stream,
+    reconstruct_stream,
+)
 
 RANDOM = np.random.default_rng(0)
 NOISE = RANDOM.bytes(40000)
@@ -39,8 +45,8 @@ def pieces_of(data: bytes, piece: int) -> np.ndarray:
 
 def own(data: bytes, how: Settings, piece: int = 1000) -> bytes:
     """Write the stream that zlib writes with these settings."""
-    description = create(how, NOTHING, None, np.zeros(0, np.int64), [])
-    return deflate(description, np.frombuffer(data, np.uint8), pieces_of(data, piece))
+    description = create_description(how, NOTHING, None, np.zeros(0, np.int64), [])
+    return reconstruct_stream(description, np.frombuffer(data, np.uint8), pieces_of(data, piece))
 
 
 def by_zlib(data: bytes, how: Settings, piece: int = 1000) -> bytes:
@@ -97,10 +103,10 @@ def test_any_data(parts: list[bytes], order: list[int], level: int, memory: int,
 
 
 def described(stream: bytes, data: bytes, window: int = 15) -> bytes:
-    found = describe(bytes([window - 8 << 4 | 8, 128]) + stream + b"behind", len(data), pieces_of(data, 1000))
+    found = deconstruct_stream(bytes([window - 8 << 4 | 8, 128]) + stream + b"behind", len(data), pieces_of(data, 1000))
     assert found is not None
     assert found[:2] == (data, len(stream) + 2)
-    assert deflate(found[2], np.frombuffer(data, np.uint8), pieces_of(data, 1000)) == stream
+    assert reconstruct_stream(found[2], np.frombuffer(data, np.uint8), pieces_of(data, 1000)) == stream
     return found[2]
 
 
@@ -135,21 +141,25 @@ def test_encoders_that_look_for_the_cheapest_tokens(path: Path) -> None:
     data = path.read_bytes()
     stream = data[data.index(b"IDAT") + 4 : data.index(b"IEND") - 8]
     lines = zlib.decompress(stream)
-    found = describe(stream, len(lines), pieces_of(lines, 601))
+    found = deconstruct_stream(stream, len(lines), pieces_of(lines, 601))
     assert found is not None
     assert found[0] == lines
     assert found[2][0] == OPTIMAL
     assert len(found[2]) < len(stream) / 7
-    assert deflate(found[2], np.frombuffer(lines, np.uint8), pieces_of(lines, 601)) == stream[2:-4]
+    assert reconstruct_stream(found[2], np.frombuffer(lines, np.uint8), pieces_of(lines, 601)) == stream[2:-4]
 
 
 def cheapest(stream: bytes, size: int) -> bytes:
     """Describe a stream, without its header, by the codes of its blocks, and make it again."""
     data = np.frombuffer(bytearray(stream + bytes(8)), np.uint8)
-    lines, actual, blocks = np.zeros(size, np.uint8), np.zeros(size, np.int32), np.zeros((1 << 14, 4), np.int64)
+    lines, actual, blocks = (
+        np.zeros(size, np.uint8),
+        np.zeros(size, np.int32),
+        np.zeros((1 << 14, BLOCK_COLUMNS), np.int64),
+    )
     count, _ = inflate(data, 8 * len(stream), lines, actual, blocks)
     description = _describe_optimal(data[: len(stream)], lines, actual, blocks[:count])
-    assert deflate(description, lines, pieces_of(bytes(size), 1000)) == stream
+    assert reconstruct_stream(description, lines, pieces_of(bytes(size), 1000)) == stream
     return description
 
 
@@ -182,20 +192,20 @@ def test_too_long_a_search_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     description = cheapest(stream, len(WORDS))
     monkeypatch.setattr(optimal, "MOST_WORK", 1)
     with pytest.raises(ValueError, match="too long"):
-        deflate(description, np.frombuffer(WORDS, np.uint8), pieces_of(WORDS, 1000))
+        reconstruct_stream(description, np.frombuffer(WORDS, np.uint8), pieces_of(WORDS, 1000))
 
 
 def test_what_cannot_be_described() -> None:
     stream = zlib.compress(WORDS)
     ends = pieces_of(WORDS, 1000)
     for cut in (*range(0, 60, 7), 1000, len(stream) - 6):
-        assert describe(stream[:cut], len(WORDS), ends) is None
-    assert describe(stream, len(WORDS) - 1, ends) is None
-    assert describe(stream, len(WORDS) + 1, ends) is None
+        assert deconstruct_stream(stream[:cut], len(WORDS), ends) is None
+    assert deconstruct_stream(stream, len(WORDS) - 1, ends) is None
+    assert deconstruct_stream(stream, len(WORDS) + 1, ends) is None
     for seed in range(40):
         changed = bytearray(stream)
         changed[np.random.default_rng(seed).integers(2, len(stream) - 4)] ^= 1 << seed % 8
-        found = describe(bytes(changed), len(WORDS), ends)  # whatever it is, it does not crash
+        found = deconstruct_stream(bytes(changed), len(WORDS), ends)  # whatever it is, it does not crash
         assert found is None or len(found[0]) == len(WORDS)
 
 
@@ -208,7 +218,7 @@ def test_any_description_is_survived() -> None:
         for _ in range(1 + seed % 3):
             changed[random.integers(1, len(right))] = random.integers(0, 256)
         try:
-            deflate(bytes(changed[: len(right) - seed % 7]), lines, ends)
+            reconstruct_stream(bytes(changed[: len(right) - seed % 7]), lines, ends)
             good += 1
         except ValueError:
             pass
@@ -219,7 +229,7 @@ def test_any_description_is_survived() -> None:
         flags = int(random.integers(0, 32))
         head = bytes([flags, *(int(random.integers(low, high)) for low, high in ((1, 10), (0, 5), (1, 10), (9, 16)))])
         try:
-            deflate(head + random.integers(0, 4 + seed % 30, seed % 40, np.uint8).tobytes(), lines, ends)
+            reconstruct_stream(head + random.integers(0, 4 + seed % 30, seed % 40, np.uint8).tobytes(), lines, ends)
             good += 1
         except ValueError:
             pass
@@ -231,9 +241,9 @@ def test_too_much_work_is_refused() -> None:
     line = RANDOM.integers(0, 2, 100_000, np.uint8)
     how = Settings(9, 0, 9, 15)
     for before, refused in ((0, 0), (MOST_WORK * (line.size + 1000), 1)):
-        state, tables = np.zeros(6, np.int64), (np.zeros(1 << 16, np.int32), np.zeros(1 << 15, np.int32))
+        state, tables = np.zeros(STATE_SIZE, np.int64), (np.zeros(1 << 16, np.int32), np.zeros(1 << 15, np.int32))
         state[WORK] = before
         tokens, bases = np.zeros(line.size + 1, np.int32), np.zeros(100, np.int64)
-        given = (line, np.array([line.size]), how.numbers(), line.size, np.zeros(0, np.int32), NOTHING)
-        find_tokens(*given, *tables, tokens, NOTHING, bases, state)
+        given = (line, np.array([line.size]), np.zeros(0, np.int32), NOTHING)
+        find_tokens(Search(*given, *tables, tokens, NOTHING, bases, state), how.limits(), line.size)
         assert state[BAD] == refused

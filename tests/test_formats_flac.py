@@ -1,4 +1,4 @@
-"""FLAC files taken apart and put together, against libFLAC (by soundfile) and streams that no encoder writes."""
+"""FLAC files deconstructed and reconstructed, against libFLAC (by soundfile) and streams that no encoder writes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,24 @@ import pytest
 import soundfile
 
 from lmzip import formats
-from lmzip.formats.flac import flac, frames
-from lmzip.formats.flac.frames import BAD, COLUMNS, SPARE, read_frames, write_frames
+from lmzip.formats.flac import file
+from lmzip.formats.flac.choices import (
+    BAD,
+    CODES,
+    COEFFICIENTS,
+    COLUMNS,
+    COUNTS,
+    PARAMETERS,
+    PARTITIONS,
+    PRECISIONS,
+    RATES,
+    SIZES,
+    TYPES,
+    Choices,
+)
+from lmzip.formats.flac.frames import SPARE, Place, read_frames, write_frames
+from lmzip.formats.flac.headers import put_number
+from lmzip.formats.flac.subframes import FIXED, LPC
 from lmzip.formats.side_data import FLAC, Shape, Writer, create_shape
 
 SUBTYPES = {8: "PCM_S8", 16: "PCM_16", 24: "PCM_24"}
@@ -38,13 +54,13 @@ def encoded(samples: np.ndarray, depth: int, level: float = 0.5) -> bytes:
     return buffer.getvalue()
 
 
-def taken(data: bytes) -> formats.Taken:
-    """Take apart and put together."""
-    layout = formats.sniff(data[: formats.HEAD_SIZE])
-    assert isinstance(layout, flac.FLACLayout)
-    found = layout.take(data, 0)
+def round_trip(data: bytes) -> formats.Deconstructed:
+    """Deconstruct and reconstruct."""
+    layout = formats.detect(data[: formats.HEAD_SIZE])
+    assert isinstance(layout, file.FLACLayout)
+    found = layout.deconstruct(data, 0)
     assert found is not None
-    assert formats.put_together("audio", found.samples, found.depth, found.rest) == data
+    assert formats.reconstruct("audio", found.samples, found.depth, found.side_data) == data
     return found
 
 
@@ -53,35 +69,35 @@ def taken(data: bytes) -> formats.Taken:
 def test_files_of_libflac(depth: int, channels: int) -> None:
     samples = sound(30_000, channels, depth)
     for level in (0, 0.5, 1):
-        found = taken(encoded(samples, depth, level))
+        found = round_trip(encoded(samples, depth, level))
         assert found.depth == depth
         assert np.array_equal(found.samples, samples)
-        assert len(found.rest) < 12_000  # 8 KiB of it is padding
+        assert len(found.side_data) < 12_000  # 8 KiB of it is padding
 
 
 def test_what_stands_behind_the_frames() -> None:
     data = encoded(sound(9000, 2, 16), 16)
-    assert taken(data + b"TAG a title").rest.endswith(b"TAG a title")
-    assert len(taken(data[:-3]).samples) == 4096 * 2
+    assert round_trip(data + b"TAG a title").side_data.endswith(b"TAG a title")
+    assert len(round_trip(data[:-3]).samples) == 4096 * 2
     damaged = bytearray(data)
     damaged[-1000] ^= 4
-    assert len(taken(bytes(damaged)).samples) == 4096 * 2
+    assert len(round_trip(bytes(damaged)).samples) == 4096 * 2
 
 
-def test_too_little_to_take() -> None:
+def test_too_little_to_deconstruct() -> None:
     data = encoded(sound(9000, 2, 16), 16)
-    layout = formats.sniff(data)
+    layout = formats.detect(data)
     assert layout is not None
     for cut in (10, 42, 43, 8000, 9000):
-        assert layout.take(data[:cut], 0) is None
-    assert layout.take(encoded(sound(100, 1, 16), 16), 0) is None
-    assert formats.sniff(b"fLaC" + bytes(100)) is None
+        assert layout.deconstruct(data[:cut], 0) is None
+    assert layout.deconstruct(encoded(sound(100, 1, 16), 16), 0) is None
+    assert formats.detect(b"fLaC" + bytes(100)) is None
 
 
 def test_silence_is_bounded() -> None:
     """The longest blocks of nothing would be samples of more memory than their bytes can ask for."""
-    found = taken(encoded(np.zeros((2_000_000, 8), np.int32), 16))
-    assert found.samples.size * 16 <= flac.MOST_BITS * 2_000_000
+    found = round_trip(encoded(np.zeros((2_000_000, 8), np.int32), 16))
+    assert found.samples.size * 16 <= file.MOST_BITS * 2_000_000
 
 
 def columns_of(random: np.random.Generator, channels: int, depth: int, frames: int) -> tuple[list[list[int]], int]:
@@ -92,24 +108,24 @@ def columns_of(random: np.random.Generator, channels: int, depth: int, frames: i
         assignment = int(random.integers(8, 11)) if channels == 2 and random.integers(0, 2) else channels - 1
         size_code, rate_code = int(random.choice([1, 2, 6, 7, 8])), int(random.choice([0, 9, 12, 13, 14]))
         count = {1: 192, 2: 576, 8: 256, 6: int(random.integers(33, 257)), 7: int(random.integers(33, 1000))}[size_code]
-        columns[0].append(variable << 16 | size_code << 12 | rate_code << 8 | assignment << 4)
-        columns[1] += [count - 1] if size_code in (6, 7) else []
-        columns[2] += [int(random.integers(0, 256))] if rate_code >= 12 else []
+        columns[CODES].append(variable << 16 | size_code << 12 | rate_code << 8 | assignment << 4)
+        columns[SIZES] += [count - 1] if size_code in (6, 7) else []
+        columns[RATES] += [int(random.integers(0, 256))] if rate_code >= 12 else []
         total += count
         for _ in range(channels):
-            kind = int(random.choice([1, 8, 9, 10, 11, 12, 32, 40, 63]))
-            columns[3].append(kind)
-            if kind == 1:
+            type_ = int(random.choice([1, 8, 9, 10, 11, 12, 32, 40, 63]))
+            columns[TYPES].append(type_)
+            if type_ < FIXED:
                 continue
-            order = kind - 31 if kind >= 32 else kind - 8
-            if kind >= 32:
+            order = type_ - LPC + 1 if type_ >= LPC else type_ - FIXED
+            if type_ >= LPC:
                 precision = int(random.integers(5, 16))
-                columns[5].append(precision << 5 | int(random.integers(0, 16)))
-                columns[6] += random.integers(0, 1 << precision, order).tolist()
+                columns[PRECISIONS].append(precision << 5 | int(random.integers(0, 16)))
+                columns[COEFFICIENTS] += random.integers(0, 1 << precision, order).tolist()
             partitions = 1 if count % 2 or count // 2 < order else 2
-            columns[4].append((partitions - 1) << 1 | 1)
+            columns[PARTITIONS].append((partitions - 1) << 1 | 1)
             for _ in range(partitions):
-                columns[7] += [0, 31] if random.integers(0, 3) == 0 else [1 + int(random.integers(0, 4))]
+                columns[PARAMETERS] += [0, 31] if random.integers(0, 3) == 0 else [1 + int(random.integers(0, 4))]
     return columns, total
 
 
@@ -124,16 +140,17 @@ def test_what_the_format_allows(channels: int) -> None:
         high = 1 << depth - 1
         samples = random.integers(-high, high, (total, channels)).astype(np.int32)
         given = tuple(np.array(column, np.int32) for column in columns)
-        out, counts = np.zeros(400_000, np.uint8), np.zeros(COLUMNS + 1, np.int64)
-        used, done = write_frames(samples, 4, depth, given, counts, out)
+        out, counts = np.zeros(400_000, np.uint8), np.zeros(COUNTS, np.int64)
+        used, done = write_frames(samples, 4, depth, Choices(given, counts), out)
         if counts[BAD]:  # weights that lead beyond what 31 bits hold
             continue
         written += 1
         assert (done, counts[:COLUMNS].tolist()) == (total, [len(column) for column in columns])
         again = np.zeros_like(samples)
-        found, counts = tuple(np.zeros(10_000, np.int32) for _ in columns), np.zeros(COLUMNS + 2, np.int64)
+        found, counts = tuple(np.zeros(10_000, np.int32) for _ in columns), np.zeros(COUNTS, np.int64)
         data = np.append(out[:used], np.zeros(SPARE, np.uint8))
-        assert read_frames(data, used, depth, again, found, counts, (0, 0, 0)) == (used, 4, total)
+        place = read_frames(data, used, depth, again, Choices(found, counts), Place(0, 0, 0))
+        assert place == (used, 4, total)
         assert np.array_equal(again, samples)
         for column, wanted, count in zip(found, given, counts, strict=False):
             assert np.array_equal(column[:count], wanted)
@@ -146,23 +163,23 @@ def test_damaged_files() -> None:
         random, changed = np.random.default_rng(seed), bytearray(data)
         for _ in range(1 + seed % 4):
             changed[random.integers(4, len(data))] = random.integers(0, 256)
-        layout = formats.sniff(bytes(changed[: formats.HEAD_SIZE]))
-        found = layout and layout.take(bytes(changed), 0)
+        layout = formats.detect(bytes(changed[: formats.HEAD_SIZE]))
+        found = layout and layout.deconstruct(bytes(changed), 0)
         if found:
-            assert formats.put_together("audio", found.samples, found.depth, found.rest) == changed
+            assert formats.reconstruct("audio", found.samples, found.depth, found.side_data) == changed
 
 
-def test_any_rest_is_survived() -> None:
-    found, good = taken(encoded(sound(3000, 2, 16), 16)), 0
-    begin = found.rest.index(b"fLaC")
-    metadata = len(flac.MAGIC) + 38
+def test_any_side_data_is_survived() -> None:
+    found, good = round_trip(encoded(sound(3000, 2, 16), 16)), 0
+    begin = found.side_data.index(b"fLaC")
+    metadata = len(file.MAGIC) + 38
     for seed in range(1500):
-        random, changed = np.random.default_rng(seed), bytearray(found.rest)
+        random, changed = np.random.default_rng(seed), bytearray(found.side_data)
         for _ in range(1 + seed % 3):
             low = begin if seed % 2 else max(begin + metadata, len(changed) - 300)
             changed[random.integers(low, len(changed))] = random.integers(0, 256)
         try:
-            formats.put_together("audio", found.samples, found.depth, bytes(changed))
+            formats.reconstruct("audio", found.samples, found.depth, bytes(changed))
             good += 1
         except ValueError:
             pass
@@ -174,16 +191,16 @@ def test_a_size_that_lies() -> None:
     writer = Writer()
     create_shape(writer, FLAC, Shape("audio", samples.shape, 16, False))
     writer.string(b"fLaC")
-    for size, message in ((1 << 29, "beyond its limit"), (1 << 20, "do not fit")):
+    for size, message in ((1 << 29, "side data: more than"), (1 << 20, "do not fit")):
         lying = Writer()
         lying.numbers(size, 0, *[0] * COLUMNS)
         with pytest.raises(ValueError, match=message):
-            formats.put_together("audio", samples, 16, bytes(writer.buffer + lying.buffer))
+            formats.reconstruct("audio", samples, 16, bytes(writer.buffer + lying.buffer))
 
 
 def test_numbers_as_utf_8() -> None:
     for number in (0, 0x7F, 0x80, 0x7FF, 0x800, 0xFFFF, 0x10FFFF):
-        out, counts = np.zeros(8, np.uint8), np.zeros(COLUMNS + 1, np.int64)
-        end = frames.put_number(out, np.int64(0), np.int64(number), counts)
+        out, counts = np.zeros(8, np.uint8), np.zeros(COUNTS, np.int64)
+        end = put_number(out, np.int64(0), np.int64(number), counts)
         if not 0xD800 <= number <= 0xDFFF:
             assert out[: end >> 3].tobytes() == chr(number).encode()

@@ -1,4 +1,4 @@
-"""Damaged files: nothing is raised, and what is taken apart comes back."""
+"""Damaged files: nothing is raised, and what is deconstructed comes back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from test_formats_png import chunk, saved, written
 from test_formats_raw import PICTURE, aiff, sound
 from test_formats_raw import saved as saved_as
 
-from lmzip.formats import put_together, shape_of, sniff
+from lmzip.formats import detect, reconstruct, shape_of
 
 LINES = b"".join(bytes([y % 5]) + PICTURE[y].tobytes() for y in range(37))
 FILES = [
@@ -51,15 +51,20 @@ def mutated(data: bytes, random: np.random.Generator) -> bytes:
 
 
 def check_piece(data: bytes, most: int) -> int:
-    """Take a file apart, block by block; returns how many blocks had samples."""
-    layout, start, count = sniff(data[: 1 << 16]), 0, 0
+    """Deconstruct a file, block by block; return how many blocks had samples."""
+    layout, start, count = detect(data[: 1 << 16]), 0, 0
     while layout is not None and start < len(data):
         end = min(layout.block_end(start, most), len(data))
         assert start < end <= start + most
-        taken = layout.take(data[start:end], start)
-        if taken is not None:
-            assert put_together(taken.kind, taken.samples, taken.depth, taken.rest) == data[start:end]
-            assert shape_of(taken.rest) == (taken.kind, taken.samples.shape, taken.depth, taken.palette)
+        found = layout.deconstruct(data[start:end], start)
+        if found is not None:
+            assert reconstruct(found.kind, found.samples, found.depth, found.side_data) == data[start:end]
+            assert shape_of(found.side_data) == (
+                found.kind,
+                found.samples.shape,
+                found.depth,
+                found.palette,
+            )
             count += 1
         start = end
     return count
@@ -74,23 +79,23 @@ def check_files(seeds: range) -> None:
     assert len(seeds) / 8 < count < len(seeds)
 
 
-def check_rests(seeds: range) -> None:
-    """Put together from damaged rests: ValueError, or some bytes."""
-    whole = [layout.take(data, 0) for data in FILES if (layout := sniff(data)) is not None]
+def check_side_data(seeds: range) -> None:
+    """Reconstruct from damaged side data: ValueError, or some bytes."""
+    whole = [layout.deconstruct(data, 0) for data in FILES if (layout := detect(data)) is not None]
     count = 0
     for seed in seeds:
-        taken = whole[seed % len(whole)]
-        assert taken is not None
-        rest = mutated(taken.rest, np.random.default_rng(seed))
+        found = whole[seed % len(whole)]
+        assert found is not None
+        side_data = mutated(found.side_data, np.random.default_rng(seed))
         try:
-            kind, shape, depth, _ = shape_of(rest)
-            samples = taken.samples
+            kind, shape, depth, _ = shape_of(side_data)
+            samples = found.samples
             if shape != samples.shape:
                 assert np.prod(shape) <= 1 << 27
                 if np.prod(shape) > 1 << 16:
                     continue
                 samples = np.zeros(shape, np.int32 if kind == "audio" else np.uint8 if depth <= 8 else np.uint16)
-            put_together(kind, samples, depth, rest)
+            reconstruct(kind, samples, depth, side_data)
             count += 1
         except ValueError:
             pass
@@ -101,8 +106,8 @@ def test_damaged_files() -> None:
     check_files(range(2500))
 
 
-def test_damaged_rests() -> None:
-    check_rests(range(3000))
+def test_damaged_side_data() -> None:
+    check_side_data(range(3000))
 
 
 @pytest.mark.slow
@@ -111,5 +116,5 @@ def test_many_damaged_files() -> None:
 
 
 @pytest.mark.slow
-def test_many_damaged_rests() -> None:
-    check_rests(range(10_000, 40_000))
+def test_many_damaged_side_data() -> None:
+    check_side_data(range(10_000, 40_000))

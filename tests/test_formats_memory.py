@@ -1,4 +1,4 @@
-"""What files of pictures and sound take in memory: what they hold, not what they could declare."""
+"""What files of pictures and sound need of memory: what they hold, not what they could declare."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ BEGIN = """
 import io, resource, sys
 import numpy as np, soundfile
 from lmzip import formats
-from lmzip.formats.png import png
-from lmzip.formats.flac.frames import COLUMNS
+from lmzip.formats.png import chunks
+from lmzip.formats.flac.choices import COLUMNS
 from lmzip.formats.side_data import FLAC, Reader, Shape, Writer, create_shape
 
 def flac(frames):
@@ -23,41 +23,41 @@ def flac(frames):
     soundfile.write(buffer, noise, 44100, "PCM_16", format="FLAC")
     return buffer.getvalue()
 
-def take(data):
-    taken = formats.sniff(data[: formats.HEAD_SIZE]).take(data, 0)
-    assert formats.put_together("audio", taken.samples, 16, taken.rest) == data
-    return taken
+def round_trip(data):
+    found = formats.detect(data[: formats.HEAD_SIZE]).deconstruct(data, 0)
+    assert formats.reconstruct("audio", found.samples, 16, found.side_data) == data
+    return found
 
 def limit(more):
     pages = int(open("/proc/self/statm").read().split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + more,) * 2)
 
-small = take(flac(9000))
+small = round_trip(flac(9000))
 """
 CASES = {
     "a recording": """
         data = flac(1_500_000)
         assert len(data) > 5_000_000
         limit(250_000_000)
-        taken = take(data)
-        assert taken.samples.shape == (1_500_000, 2)
+        found = round_trip(data)
+        assert found.samples.shape == (1_500_000, 2)
     """,
     "a recording that does not say how long it is": """
         data = bytearray(flac(1_500_000))
         data[21] &= 0xF0
         data[22:26] = bytes(4)
         limit(350_000_000)
-        assert take(bytes(data)).samples.shape == (1_500_000, 2)
+        assert round_trip(bytes(data)).samples.shape == (1_500_000, 2)
     """,
     "millions of numbers": """
         writer = Writer()
         create_shape(writer, FLAC, Shape("audio", small.samples.shape, 16, False))
         writer.string(b"fLaC")
         writer.numbers(1 << 20, 1, 1 << 25)
-        rest = bytes(writer.buffer) + bytes((1 << 25) + COLUMNS)
+        side_data = bytes(writer.buffer) + bytes((1 << 25) + COLUMNS)
         limit(250_000_000)
         try:
-            formats.put_together("audio", small.samples, 16, rest)
+            formats.reconstruct("audio", small.samples, 16, side_data)
         except ValueError:
             pass
         else:
@@ -68,7 +68,7 @@ CASES = {
         writer.numbers(0, 2_000_000)
         buffer = bytes(writer.buffer) + bytes(2_000_000)
         limit(150_000_000)
-        assert len(png._cut(b"", png._read_sizes(Reader(buffer)))) == 12 * 2_000_000
+        assert len(chunks.cut_stream(b"", chunks.read_sizes(Reader(buffer)))) == 12 * 2_000_000
     """,
 }
 

@@ -10,25 +10,31 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lmzip.formats import Taken, put_together, shape_of, sniff
+from lmzip.formats import Deconstructed, detect, reconstruct, shape_of
+from lmzip.formats.side_data import RAW, Shape, Writer, create_shape
 
 PICTURE = (np.indices((37, 45)).sum(0)[:, :, None] * [1, 2, 3] + [0, 50, 100]).astype(np.uint8)
 
 
-def take(data: bytes, most: int = 1 << 22) -> list[Taken | None]:
-    """Cut into blocks, take each apart, put it together."""
-    layout = sniff(data[: 1 << 16])
+def round_trip(data: bytes, most: int = 1 << 22) -> list[Deconstructed | None]:
+    """Cut into blocks; deconstruct and reconstruct each."""
+    layout = detect(data[: 1 << 16])
     assert layout is not None
     start, pieces = 0, []
     while start < len(data):
         end = min(layout.block_end(start, most), len(data))
         assert start < end <= start + most
         piece = data[start:end]
-        taken = layout.take(piece, start)
-        if taken is not None:
-            assert put_together(taken.kind, taken.samples, taken.depth, taken.rest) == piece
-            assert shape_of(taken.rest) == (taken.kind, taken.samples.shape, taken.depth, taken.palette)
-        pieces.append(taken)
+        found = layout.deconstruct(piece, start)
+        if found is not None:
+            assert reconstruct(found.kind, found.samples, found.depth, found.side_data) == piece
+            assert shape_of(found.side_data) == (
+                found.kind,
+                found.samples.shape,
+                found.depth,
+                found.palette,
+            )
+        pieces.append(found)
         start = end
     return pieces
 
@@ -40,10 +46,10 @@ def saved(picture: Image.Image, name: str, **options: object) -> bytes:
 
 
 def the_samples(data: bytes) -> np.ndarray:
-    (taken,) = take(data)
-    assert taken is not None
-    assert len(taken.rest) < 1800  # no samples in it
-    return taken.samples
+    (found,) = round_trip(data)
+    assert found is not None
+    assert len(found.side_data) < 1800  # no samples in it
+    return found.samples
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])
@@ -61,19 +67,19 @@ def test_bitmap_of_netpbm() -> None:
 @pytest.mark.parametrize(("largest", "depth"), [(1023, 10), (65535, 16), (256, 9), (300, 9)])
 def test_netpbm_of_words(largest: int, depth: int) -> None:
     words = (PICTURE[:, :, 0] * np.uint16(4 if largest != 256 else 1)).astype(">u2")
-    (taken,) = take(b"P5\n45 37\n%d\n" % largest + words.tobytes())
-    assert taken is not None
-    assert taken.depth == depth
-    assert np.array_equal(taken.samples[:, :, 0], words)
+    (found,) = round_trip(b"P5\n45 37\n%d\n" % largest + words.tobytes())
+    assert found is not None
+    assert found.depth == depth
+    assert np.array_equal(found.samples[:, :, 0], words)
 
 
 def test_largest_value_of_netpbm_may_lie() -> None:
-    (taken,) = take(b"P5 45 37 15 " + PICTURE[:, :, 0].tobytes())
-    assert taken is not None
-    assert taken.depth == 8
-    (taken,) = take(b"P5 45 37 15 " + (PICTURE[:, :, 0] & 15).tobytes())
-    assert taken is not None
-    assert taken.depth == 4
+    (found,) = round_trip(b"P5 45 37 15 " + PICTURE[:, :, 0].tobytes())
+    assert found is not None
+    assert found.depth == 8
+    (found,) = round_trip(b"P5 45 37 15 " + (PICTURE[:, :, 0] & 15).tobytes())
+    assert found is not None
+    assert found.depth == 4
 
 
 def test_pam() -> None:
@@ -95,10 +101,10 @@ def test_bmp_from_the_top_with_odd_padding() -> None:
     rows = np.hstack([PICTURE[:, :43, 0], np.full((37, 1), 7, np.uint8)])
     data = b"BM" + struct.pack("<IHHIIiiHHIIiiII", 0, 0, 0, 54 + 1024, 40, 43, -37, 1, 8, 0, 0, 0, 0, 0, 0)
     data += np.arange(1024, dtype=np.uint16).astype(np.uint8).tobytes() + rows.tobytes()
-    (taken,) = take(data)
-    assert taken is not None
-    assert taken.palette
-    assert np.array_equal(taken.samples[:, :, 0], PICTURE[:, :43, 0])
+    (found,) = round_trip(data)
+    assert found is not None
+    assert found.palette
+    assert np.array_equal(found.samples[:, :, 0], PICTURE[:, :43, 0])
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P", "I;16"])
@@ -111,7 +117,7 @@ def test_tiff(mode: str) -> None:
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("gap", [0, 1])
 def test_tiff_with_its_directory_at_the_end(order: str, gap: int) -> None:
-    """In two strips, which are taken where nothing is between them."""
+    """In two strips, which are found where nothing is between them."""
     words = (np.arange(300 * 300, dtype=np.uint32) * 7).astype(order + "u2").tobytes()
     half = len(words) // 2
     at = 8 + len(words) + gap
@@ -124,16 +130,16 @@ def test_tiff_with_its_directory_at_the_end(order: str, gap: int) -> None:
     )
     data = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", at + 16)
     data += words[:half] + bytes(gap) + words[half:] + strips + struct.pack(order + "H", len(tags)) + entries + bytes(4)
-    (taken,) = take(data)
-    assert (taken is None) == bool(gap)
-    if taken is not None:
-        assert np.array_equal(taken.samples.reshape(-1), np.frombuffer(words, order + "u2"))
+    (found,) = round_trip(data)
+    assert (found is None) == bool(gap)
+    if found is not None:
+        assert np.array_equal(found.samples.reshape(-1), np.frombuffer(words, order + "u2"))
 
 
 def test_tiff_that_is_compressed_is_bytes() -> None:
-    assert sniff(saved(Image.fromarray(PICTURE), "TIFF", compression="tiff_lzw")) is None
+    assert detect(saved(Image.fromarray(PICTURE), "TIFF", compression="tiff_lzw")) is None
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300), np.uint8))
-    assert take(saved(noise, "TIFF", compression="tiff_lzw")) == [None]
+    assert round_trip(saved(noise, "TIFF", compression="tiff_lzw")) == [None]
 
 
 def sound(channels: int, bits: int, frames: int = 500) -> bytes:
@@ -159,9 +165,9 @@ def test_wav(channels: int, bits: int) -> None:
 @pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 1 << 30, 1001, 601])
 def test_size_of_wav_may_lie(size: int) -> None:
     data = sound(2, 16)
-    (taken,) = take(data[:40] + struct.pack("<I", size) + data[44:] + b"odd")
-    assert taken is not None
-    assert len(taken.samples) == (size // 4 if size in (1001, 601) else 500)
+    (found,) = round_trip(data[:40] + struct.pack("<I", size) + data[44:] + b"odd")
+    assert found is not None
+    assert len(found.samples) == (size // 4 if size in (1001, 601) else 500)
 
 
 def test_wav_between_odd_chunks() -> None:
@@ -190,9 +196,9 @@ def test_aiff(name: bytes, method: bytes) -> None:
 @pytest.mark.parametrize("most", [100, 1000, 1337, 5000])
 def test_long_files_are_cut_between_rows(most: int) -> None:
     for data in (sound(2, 24, 3000), saved(Image.fromarray(PICTURE), "BMP"), saved(Image.fromarray(PICTURE), "PPM")):
-        pieces = take(data + bytes(10), most)
+        pieces = round_trip(data + bytes(10), most)
         if most > 1000:
-            whole = take(data)[0]
+            whole = round_trip(data)[0]
             assert whole is not None
             missing = whole.samples.size - sum(piece.samples.size for piece in pieces if piece)
             assert 0 <= missing < 256  # too few for a piece of their own
@@ -200,19 +206,35 @@ def test_long_files_are_cut_between_rows(most: int) -> None:
 
 def test_no_false_alarm() -> None:
     for text in (b"", b"P", b"P5", b"BM", b"RIFF", b"P6 is a road", b"BMW" * 30, b"FORM", b"P5 0 4 255 ", b"P1 1 1 1"):
-        assert sniff(text) is None
-    assert sniff(b"P6 99999 99999 255\n").take(b"P6 99999 99999 255\n", 0) is None  # type: ignore[union-attr]
+        assert detect(text) is None
+    assert detect(b"P6 99999 99999 255\n").deconstruct(b"P6 99999 99999 255\n", 0) is None  # type: ignore[union-attr]
 
 
-def test_bad_rests_are_refused() -> None:
-    (taken,) = take(sound(1, 16))
-    assert taken is not None
-    rest = taken.rest
-    for bad in (b"", rest[:3], b"\x7f" + rest[1:], bytes([rest[0] + 5]) + rest[1:], rest[:1] + b"\x18" + rest[2:]):
+def test_bad_side_data_is_refused() -> None:
+    (found,) = round_trip(sound(1, 16))
+    assert found is not None
+    side_data = found.side_data
+    for bad in (
+        b"",
+        side_data[:3],
+        b"\x7f" + side_data[1:],
+        bytes([side_data[0] + 5]) + side_data[1:],
+        side_data[:1] + b"\x18" + side_data[2:],
+    ):
         with pytest.raises(ValueError, match=r"."):
-            put_together("audio", taken.samples, taken.depth, bad)
-    for samples in (taken.samples[1:], taken.samples.astype(np.int64), taken.samples * 2):
+            reconstruct("audio", found.samples, found.depth, bad)
+    for samples in (found.samples[1:], found.samples.astype(np.int64), found.samples * 2):
         with pytest.raises(ValueError, match=r"."):
-            put_together("audio", samples, taken.depth, rest)
+            reconstruct("audio", samples, found.depth, side_data)
     with pytest.raises(ValueError, match="bits"):
-        put_together("audio", taken.samples, 15, rest)
+        reconstruct("audio", found.samples, 15, side_data)
+
+
+@pytest.mark.parametrize(("depth", "bits"), [(10, 8), (10, 2), (4, 16), (3, 4), (8, 32), (16, 24)])
+def test_containers_that_no_samples_have(depth: int, bits: int) -> None:
+    samples = np.zeros((20, 20, 1), np.uint8 if depth <= 8 else np.uint16)
+    writer = Writer()
+    create_shape(writer, RAW, Shape("image", samples.shape, depth, False))
+    writer.numbers(bits, 0, 0, 0)
+    with pytest.raises(ValueError, match=f"{depth} bits in {bits}"):
+        reconstruct("image", samples, depth, bytes(writer.buffer))

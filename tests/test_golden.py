@@ -60,21 +60,21 @@ def test_a_case_uses_what_it_is_for(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in CASES if name.startswith("good-audio")])
 def test_the_sounds_have_what_they_are_for(name: str) -> None:
-    layout = formats.sniff(CASES[name].content)
+    layout = formats.detect(CASES[name].content)
     assert layout is not None
-    taken = layout.take(CASES[name].content, 0)
-    assert taken is not None
-    header, channels = find_header(taken.samples), taken.samples.shape[1]
+    found = layout.deconstruct(CASES[name].content, 0)
+    assert found is not None
+    header, channels = find_header(found.samples), found.samples.shape[1]
     if name.startswith("good-audio-level"):
-        assert (taken.depth, channels) == (16, 2)
+        assert (found.depth, channels) == (16, 2)
     elif name == "good-audio-sparse":
         assert all(len(used) for used in header.used)
     elif name == "good-audio-wasted":
         assert header.shift.tolist() == [1, 1] and not any(len(used) for used in header.used)
-        pieces = [taken.samples[start : start + PIECE] >> header.shift for start in range(0, len(taken.samples), PIECE)]
+        pieces = [found.samples[start : start + PIECE] >> header.shift for start in range(0, len(found.samples), PIECE)]
         assert {tuple(find_wasted_bits(piece, np.zeros(2, np.int64))) for piece in pieces} == {(0, 0), (0, 2), (1, 0)}
     else:
-        assert name == f"good-audio-{taken.depth}-{channels}"
+        assert name == f"good-audio-{found.depth}-{channels}"
 
 
 MADE: dict[str, dict[str, Any]] = {

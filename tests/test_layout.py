@@ -25,6 +25,7 @@ SOURCES = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*
 # package of its own belongs to `lmzip`, the library that a user of Python sees.
 LAYERS = {
     "lmzip.errors": "",
+    "lmzip.varint": "errors",
     "lmzip.coders.kernel_store": "",
     "lmzip.coders.compiled": "coders.kernel_store",
     "lmzip.coders": "coders.compiled",
@@ -52,12 +53,12 @@ LAYERS = {
         "models.exact models.extras models.image models.mixing models.networks models.protocols models.store "
         "models.text"
     ),
-    "lmzip.container": "errors models.identity models.text",
+    "lmzip.container": "errors models.identity models.text varint",
     "lmzip.options": "coders models.identity models.text",
-    "lmzip.formats": "coders.compiled",
+    "lmzip.formats": "coders.compiled errors varint",
     "lmzip.blocks": (
         "coders container errors formats models.audio models.exact models.image models.mixing models.networks "
-        "models.protocols models.text options"
+        "models.protocols models.text options varint"
     ),
     "lmzip.equal_info": (
         "blocks container errors models.identity models.networks models.protocols models.registry models.text"
@@ -124,6 +125,19 @@ def test_layers_have_an_order() -> None:
     order = list(LAYERS)
     for layer in LAYERS:
         assert all(order.index(other) < order.index(layer) for other in below(layer)), layer
+
+
+def test_no_source_is_too_long() -> None:
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in SOURCES}
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
+
+
+def test_no_line_of_prose_is_too_long() -> None:
+    for path in (path for path in ROOT.rglob("*.md") if not {".venv", "build"} & set(path.parts)):
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            assert len(line) <= 120 or line.startswith("|"), (
+                f"{path.relative_to(ROOT)}:{number}: {len(line)} characters"
+            )
 
 
 @pytest.mark.parametrize("name", lmzip.__all__)

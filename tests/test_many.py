@@ -35,7 +35,7 @@ def test_frames_are_those_of_single_calls(monkeypatch: pytest.MonkeyPatch, optio
 def test_other_models_and_methods() -> None:
     texts = [b"one text", b"another text, a little longer"]
     model = uniform()
-    for method in ("auto", "ensemble", "model", "general", "adaptive"):
+    for method in ("auto", "ensemble", "model", "fallback", "adaptive"):
         frames = lmzip.compress_many(texts, model=model, method=method)
         assert [lmzip.decompress(frame, model=model) for frame in frames] == texts
     assert lmzip.compress_many([]) == []

@@ -6,6 +6,7 @@ import io
 import lzma
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def methods(packed: bytes) -> list[str]:
 
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("coder", ["range", "rans"])
-def test_files_are_taken_apart(name: str, coder: str) -> None:
+def test_files_are_deconstructed(name: str, coder: str) -> None:
     data = FILES[name]
     packed = lmzip.compress(data, coder=coder)
     assert methods(packed) == ["audio" if name == "wav" else "image"]
@@ -83,10 +84,10 @@ def test_what_only_looks_like_a_picture_is_bytes(monkeypatch: pytest.MonkeyPatch
     truncated = FILES["png"][:-200]
     assert lmzip.decompress(lmzip.compress(truncated, 1)) == truncated
     monkeypatch.setattr(container, "MAX_BLOCK_SIZE", 1000)  # a compressed picture that is no single block
-    monkeypatch.setattr(compressor, "SNIFF_SIZE", 512)
+    monkeypatch.setattr(compressor, "HEAD_SIZE", 512)
     waiting = lmzip.LMZCompressor(1)
     early = waiting.compress(data)
-    assert waiting._state.sniffed and waiting._state.layout is None  # the end was not waited for
+    assert waiting._state.detected and waiting._state.layout is None  # the end was not waited for
     monkeypatch.undo()
     out = early + waiting.flush()
     assert "image" not in methods(out) and lmzip.decompress(out) == data
@@ -104,8 +105,8 @@ def test_shapes_that_no_model_takes_are_bytes() -> None:
     """A PAM file of 200 channels: more than the model of pictures has."""
     rows = np.random.default_rng(9).integers(0, 4, (9, 20, 200)).astype(np.uint8)
     data = b"P7\nWIDTH 20\nHEIGHT 9\nDEPTH 200\nMAXVAL 255\nTUPLTYPE X\nENDHDR\n" + rows.tobytes()
-    layout = formats.sniff(data)
-    assert layout is not None and layout.take(data, 0) is not None
+    layout = formats.detect(data)
+    assert layout is not None and layout.deconstruct(data, 0) is not None
     packed = lmzip.compress(data, 1)
     assert "image" not in methods(packed) and lmzip.decompress(packed) == data
 
@@ -114,7 +115,7 @@ def test_shapes_that_no_model_takes_are_bytes() -> None:
 def test_twenty_thousand_damaged_files_come_back() -> None:
     rng = random.Random(10)
     files = [*FILES.values(), png(compress_level=1), wav(400)]
-    taken = 0
+    count = 0
     for _ in range(20_000):
         data = bytearray(rng.choice(files))
         for _ in range(rng.choice((1, 2, 5, 20))):
@@ -128,8 +129,8 @@ def test_twenty_thousand_damaged_files_come_back() -> None:
             data = data or bytearray(b"\x89")
         packed = lmzip.compress(data, 1, verify=False)
         assert lmzip.decompress(packed) == data
-        taken += methods(packed)[0] in ("image", "audio")
-    assert 2000 < taken < 18_000
+        count += methods(packed)[0] in ("image", "audio")
+    assert 2000 < count < 18_000
 
 
 def test_a_kind_can_be_forced() -> None:
@@ -137,23 +138,23 @@ def test_a_kind_can_be_forced() -> None:
     for data, kind, message in (
         (b"no picture at all", "image", "it is none that lmzip knows"),
         (FILES["wav"], "image", "it is of the kind audio"),
-        (FILES["png"][:-200], "image", "it cannot be taken apart"),
+        (FILES["png"][:-200], "image", "it cannot be deconstructed"),
     ):
         with pytest.raises(LMZError, match=f"cannot be coded as {kind}: {message}"):
             lmzip.compress(data, kind=kind)
     with pytest.raises(ValueError, match="kind must be one of"):
         lmzip.compress(b"", kind="video")
     with pytest.raises(ValueError, match="does not go with kind"):
-        lmzip.compress(b"", kind="image", method="general")
+        lmzip.compress(b"", kind="image", method="fallback")
 
 
-def taken_apart(data: bytes = FILES["png"]) -> tuple[bytes, int, bytes]:
+def coded_block(data: bytes = FILES["png"]) -> tuple[bytes, int, bytes]:
     """Return the payload of the block of a file, and its data."""
-    layout = formats.sniff(data)
+    layout = formats.detect(data)
     assert layout is not None
-    taken = layout.take(data, 0)
-    assert taken is not None
-    coded = encode_media_block(data, taken, layout.whole, Options(1))
+    deconstructed = layout.deconstruct(data, 0)
+    assert deconstructed is not None
+    coded = encode_media_block(data, deconstructed, layout.whole, Options(1))
     assert coded is not None
     return coded[1], coded[0], data
 
@@ -161,15 +162,15 @@ def taken_apart(data: bytes = FILES["png"]) -> tuple[bytes, int, bytes]:
 def test_only_what_is_long_beside_samples_takes_the_ensemble() -> None:
     text = b"".join(b"line %d of a comment beside the samples\n" % (i * i) for i in range(400))
     for data, expected in ((FILES["wav"], False), (FILES["wav"] + text, True)):
-        payload, type_, _ = taken_apart(data)
-        head, _ = container.parse_media_payload(type_, payload, len(data))
-        assert (head.rest_type == container.ADAPTIVE) == expected and (head.rest_size > 256) == expected
+        payload, type_, _ = coded_block(data)
+        head, _ = container.parse_media_head(type_, payload, len(data))
+        assert (head.side_data_type == container.ADAPTIVE) == expected and (head.side_data_size > 256) == expected
         assert decode_payload(type_, payload, len(data), None) == data
 
 
 @pytest.mark.parametrize("name", ["png", "ppm", "wav"])
 def test_damage_is_an_error_or_other_data(name: str) -> None:
-    payload, type_, data = taken_apart(FILES[name])
+    payload, type_, data = coded_block(FILES[name])
     rng = random.Random(8)
     for _ in range(60):
         damaged = bytearray(payload)
@@ -183,30 +184,30 @@ def test_damage_is_an_error_or_other_data(name: str) -> None:
 
 
 def test_bad_payloads() -> None:
-    payload, type_, data = taken_apart()
-    head, start = container.parse_media_payload(type_, payload, len(data))
+    payload, type_, data = coded_block()
+    head, start = container.parse_media_head(type_, payload, len(data))
     code = payload[start:]
 
     def decode(head: MediaHead, size: int = len(data), type_: int = type_) -> bytes:
-        return decode_payload(type_, container.create_media_payload(head) + code, size, None)
+        return decode_payload(type_, container.create_media_head(head) + code, size, None)
 
     assert decode(head) == data
     with pytest.raises(UnsupportedError, match="image block: coder 9 is of a newer lmzip"):
-        decode(MediaHead(9, *list(vars(head).values())[1:]))
-    with pytest.raises(CorruptError, match="a plan of 0 fields"):
-        decode(MediaHead(head.coder, (), head.rest_size, head.rest_type, head.rest))
+        decode(replace(head, coder=9))
+    with pytest.raises(CorruptError, match="settings of 0 fields"):
+        decode(replace(head, settings=()))
     with pytest.raises(CorruptError, match="image block: "):
-        decode(MediaHead(head.coder, tuple(250 for _ in head.plan), head.rest_size, head.rest_type, head.rest))
-    with pytest.raises(LimitError, match="a plan of 40 fields"):
-        decode(MediaHead(head.coder, (0,) * 40, head.rest_size, head.rest_type, head.rest))
-    with pytest.raises(CorruptError, match="a rest of type 0x04"):
-        decode(MediaHead(head.coder, head.plan, head.rest_size, container.MODEL, head.rest))
+        decode(replace(head, settings=tuple(250 for _ in head.settings)))
+    with pytest.raises(LimitError, match="settings of 40 fields"):
+        decode(replace(head, settings=(0,) * 40))
+    with pytest.raises(CorruptError, match="side data of type 0x04"):
+        decode(replace(head, side_data_type=container.MODEL))
     with pytest.raises(CorruptError, match=r"audio block: .* cannot be image"):
         decode(head, type_=AUDIO)
     with pytest.raises(CorruptError, match="cannot be image of the shape"):
         decode(head, size=2)
-    with pytest.raises(LimitError, match="rest"):
-        decode(MediaHead(head.coder, head.plan, 1 << 30, head.rest_type, head.rest))
+    with pytest.raises(LimitError, match="side data"):
+        decode(replace(head, side_data_size=1 << 30))
     assert type_ == IMAGE
 
 
@@ -270,7 +271,7 @@ def test_progress_is_one_way_to_the_end() -> None:
 
 
 def test_pixels_of_the_file() -> None:
-    layout = formats.sniff(FILES["png"])
+    layout = formats.detect(FILES["png"])
     assert layout is not None
-    taken = layout.take(FILES["png"], 0)
-    assert taken is not None and np.array_equal(taken.samples, pixels())
+    deconstructed = layout.deconstruct(FILES["png"], 0)
+    assert deconstructed is not None and np.array_equal(deconstructed.samples, pixels())

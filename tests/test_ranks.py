@@ -8,10 +8,12 @@ from mocks import bigram, markov_text, uniform
 
 import lmzip
 from lmzip import container
+from lmzip.blocks.ranks import pack_ranks, unpack_ranks
 from lmzip.blocks.select import decode_payload
-from lmzip.coders import CoderError, pack_ranks, ranks_of, symbols_of, unpack_ranks
-from lmzip.container import RANK, LockstepPlan
+from lmzip.coders import CoderError, ranks_of, symbols_of
+from lmzip.container import RANK, LockstepHead
 from lmzip.errors import CorruptError
+from lmzip.varint import create_varint
 
 TEXT = markov_text(2400)
 
@@ -41,12 +43,12 @@ def test_a_rank_that_no_symbol_has(rank: int) -> None:
 def test_ranks_as_bytes() -> None:
     ranks = np.array([0, 1, 127, 128, 16383, 16384, (1 << 21) - 1, 0], np.int32)
     data = pack_ranks(ranks)
-    assert data == b"".join(container.create_varint(int(rank)) for rank in ranks)
-    assert (unpack_ranks(data, len(ranks)) == ranks).all()
-    assert pack_ranks(ranks[:0]) == b"" and len(unpack_ranks(b"", 0)) == 0
+    assert data == b"".join(create_varint(int(rank)) for rank in ranks)
+    assert (unpack_ranks(data, len(ranks), "block") == ranks).all()
+    assert pack_ranks(ranks[:0]) == b"" and len(unpack_ranks(b"", 0, "block")) == 0
     for bad, count in ((data, 7), (data[:-1], 8), (data + b"\x80", 8), (b"\x80\0", 1), (b"\xff\xff\xff\x01", 1)):
-        with pytest.raises(CoderError):
-            unpack_ranks(bad, count)
+        with pytest.raises(CorruptError, match="block: "):
+            unpack_ranks(bad, count, "block")
 
 
 def test_blocks_of_ranks_that_cannot_be() -> None:
@@ -54,8 +56,8 @@ def test_blocks_of_ranks_that_cannot_be() -> None:
         from lmzip.blocks import fallback
 
         pack = {container.LZMA: fallback.encode_lzma, container.ZSTD: fallback.zstd.compress}[packer]
-        head = container.create_lockstep_payload(RANK, LockstepPlan(3, 1, packer, True))
-        return head + container.create_varint(len(ranks)) + pack(ranks)
+        head = container.create_lockstep_head(RANK, LockstepHead(3, 1, packer, True))
+        return head + create_varint(len(ranks)) + pack(ranks)
 
     model = uniform()
     for packer in (container.ZSTD, container.LZMA):

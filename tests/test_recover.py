@@ -22,7 +22,7 @@ BLOCKS = [random.Random(i).randbytes(200 + 10 * i) for i in range(6)]
 
 def archive(model: MockModel | None = None) -> bytes:
     """A frame of six blocks."""
-    method = "general" if model is None else "ensemble"
+    method = "fallback" if model is None else "ensemble"
     compressor = lmzip.LMZCompressor(6, method=method, model=model)
     blocks = BLOCKS if model is None else [TEXT[i * 100 : (i + 1) * 100] for i in range(6)]
     data = b"".join(compressor.compress(block, compressor.FLUSH_BLOCK) for block in blocks)

@@ -80,7 +80,7 @@ def test_peers_write_what_the_tools_write() -> None:
     assert by_name["gzip -9"][3:8] == bytes(5), "gzip has a name or a time"
 
 
-@pytest.mark.parametrize("method", ["general", "adaptive", "ensemble", "model"])
+@pytest.mark.parametrize("method", ["fallback", "adaptive", "ensemble", "model"])
 def test_lmzip_is_measured_like_a_peer(method: str) -> None:
     compressor = baselines.lmzip_compressor(3, MODEL, method)
     result = baselines.measure(compressor, text(1))

@@ -59,7 +59,7 @@ def test_two_hundred_random_files() -> None:
 PEAK = """
 import os, resource, sys, lmzip
 size = int(sys.argv[1])
-with lmzip.open(os.devnull, "wb", level=1, method="general") as file:
+with lmzip.open(os.devnull, "wb", level=1, method="fallback") as file:
     for i in range(size):
         file.write(i.to_bytes(4, "big") * (1 << 18))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

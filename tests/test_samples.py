@@ -27,7 +27,7 @@ from lmzip.blocks.media import encode_media
 from lmzip.blocks.select import decode_payload
 from lmzip.cli.listing import read_frames
 from lmzip.errors import CorruptError, LMZError, ModelError, UnsupportedError
-from lmzip.formats import sniff
+from lmzip.formats import detect
 from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.torch.engine import TorchEngine
 from lmzip.models.networks.load import load_folder
@@ -75,7 +75,7 @@ def blocks(packed: bytes) -> list[tuple[str, str | None]]:
 
 
 @st.composite
-def taken(draw: st.DrawFn) -> tuple[str, np.ndarray, int]:
+def arrays_of_a_kind(draw: st.DrawFn) -> tuple[str, np.ndarray, int]:
     kind = draw(st.sampled_from(["image", "audio"]))
     if kind == "image":
         depth, shape = draw(st.integers(1, 16)), (*draw(st.tuples(*[st.integers(1, 70)] * 2)), draw(st.integers(1, 6)))
@@ -89,7 +89,7 @@ def taken(draw: st.DrawFn) -> tuple[str, np.ndarray, int]:
 
 
 @settings(deadline=None)  # the first one compiles
-@given(taken())
+@given(arrays_of_a_kind())
 def test_arrays_come_back(what: tuple[str, np.ndarray, int]) -> None:
     kind, samples, depth = what
     symbols = symbols_of(kind, samples, depth)
@@ -116,7 +116,7 @@ def test_what_symbols_say() -> None:
     ("image", 8, 400, "another kind of byte"), ("audio", 16, 128, "another kind of byte"),
     ("image", 5, 255, "more than 5 bits"),
 ])  # fmt: skip
-def test_symbols_that_spell_nothing(kind: str, depth: int, symbol: int, what: str) -> None:
+def test_symbols_that_stand_for_nothing(kind: str, depth: int, symbol: int, what: str) -> None:
     shape = (2, 2, 1) if kind == "image" else (2, 1)
     dtype = np.int32 if kind == "audio" else np.uint8
     symbols = symbols_of(kind, np.zeros(shape, dtype), depth)
@@ -130,11 +130,11 @@ def test_symbols_that_spell_nothing(kind: str, depth: int, symbol: int, what: st
 
 def encode(data: bytes, model: Any, **options: Any) -> bytes:
     """Return the payload of a block of samples."""
-    layout = sniff(data)
-    taken = layout.take(data, 0) if layout else None
-    assert taken is not None
-    rest = (container.STORED, taken.rest)
-    payload = encode_media(taken, len(data), rest, Options(method="lm", **options), model, lambda done: None)
+    layout = detect(data)
+    found = layout.deconstruct(data, 0) if layout else None
+    assert found is not None
+    side_data = (container.STORED, found.side_data)
+    payload = encode_media(found, len(data), side_data, Options(method="lm", **options), model, lambda done: None)
     assert payload is not None
     return payload
 
@@ -144,8 +144,8 @@ def encode(data: bytes, model: Any, **options: Any) -> bytes:
 def test_blocks_come_back(models: dict[str, Any], kind: str, coder: str, level: int) -> None:
     data = FILES[kind]
     payload = encode(data, models[kind], coder=coder, level=level)
-    head, _ = container.parse_media_payload(container.SAMPLES, payload, len(data))
-    assert head.plan == ({4: 3 if kind == "audio" else 2, 9: 1}[level],)
+    head, _ = container.parse_media_head(container.SAMPLES, payload, len(data))
+    assert head.settings == ({4: 3 if kind == "audio" else 2, 9: 1}[level],)
     done: list[float] = []
     assert decode_payload(container.SAMPLES, payload, len(data), models[kind], done.append) == data
     assert done == sorted(done) and done[-1] == len(data)
@@ -164,22 +164,22 @@ def test_threads_and_engines_change_nothing(models: dict[str, Any]) -> None:
 def test_damaged_blocks(models: dict[str, Any], text_model: Any) -> None:
     data = FILES["image"]
     payload = encode(data, models["image"])
-    head, start = container.parse_media_payload(container.SAMPLES, payload, len(data))
+    head, start = container.parse_media_head(container.SAMPLES, payload, len(data))
 
     def replaced(**changes: Any) -> bytes:
-        return container.create_media_payload(dataclasses.replace(head, **changes)) + payload[start:]
+        return container.create_media_head(dataclasses.replace(head, **changes)) + payload[start:]
 
     def refuse(payload: bytes, model: Any, what: str, type_: int = container.SAMPLES) -> None:
         with pytest.raises(CorruptError, match=what):
             decode_payload(type_, payload, len(data), model)
 
-    for plan in ((), (0,), (7201,), (1, 1)):
-        refuse(replaced(plan=plan), models["image"], "a plan of")
+    for fields in ((), (0,), (7201,), (1, 1)):
+        refuse(replaced(settings=fields), models["image"], "settings of")
     refuse(payload, None, "no model definition came before it")
     refuse(payload, models["audio"], "its model, tiny-audio, is not one of image")
     refuse(payload, text_model, "its model, text-11, is not one of image")
     refuse(payload[:-40], models["image"], "samples block")
-    symbols = container.create_lockstep_payload(container.MODEL, container.LockstepPlan(9, 1, 0, True)) + bytes(40)
+    symbols = container.create_lockstep_head(container.MODEL, container.LockstepHead(9, 1, 0, True)) + bytes(40)
     refuse(symbols, models["image"], "tiny-image is one of the kind image", container.MODEL)
     with pytest.raises(UnsupportedError, match="coder 9"):
         decode_payload(container.SAMPLES, replaced(coder=9), len(data), models["image"])

@@ -84,7 +84,7 @@ def test_impossible_heads(first: int, error: type[LMZError], message: str) -> No
 
 def test_what_stands_around_the_code_of_a_short_text() -> None:
     frame, _ = short.parse_frame(lmzip.compress(TEXT))
-    _, code_start = container.parse_lockstep_payload(frame.head.type, frame.payload, len(TEXT))
+    _, code_start = container.parse_lockstep_head(frame.head.type, frame.payload, len(TEXT))
     assert len(frame.frame) - len(frame.payload) + len(frame.checks) + code_start <= 16
 
 
@@ -98,7 +98,7 @@ def test_files_of_frames_of_both_layouts_seek() -> None:
     rng = random.Random(8)
     for _ in range(20):
         contents = [rng.randbytes(rng.choice([0, 1, 100, 300, 301, 1000])) for _ in range(rng.randrange(1, 6))]
-        file = io.BytesIO(b"".join(lmzip.compress(content, 1, method="general") for content in contents))
+        file = io.BytesIO(b"".join(lmzip.compress(content, 1, method="fallback") for content in contents))
         whole = b"".join(contents)
         with lmzip.open(file) as reader:
             assert reader.seek(0, io.SEEK_END) == len(whole)
@@ -111,7 +111,7 @@ def test_files_of_frames_of_both_layouts_seek() -> None:
 
 @pytest.mark.usefixtures("small_blocks")
 def test_seeking_in_damaged_files() -> None:
-    one, many = lmzip.compress(b"one", 1, method="general"), lmzip.compress(bytes(1000), 1, method="general")
+    one, many = lmzip.compress(b"one", 1, method="fallback"), lmzip.compress(bytes(1000), 1, method="fallback")
     for data, error in ((one[:-1], TruncatedError), (many + one[:-1], TruncatedError), (many[:-9] + one, LMZError)):
         with lmzip.open(io.BytesIO(data)) as reader, pytest.raises(error):
             reader.seek(0, io.SEEK_END)

@@ -28,7 +28,7 @@ import lmzip
 from lmzip.options import LEVELS, Level
 
 BLOCK_SIZE = 300
-QUICK: dict[str, Any] = {"method": "general", "verify": False}
+QUICK: dict[str, Any] = {"method": "fallback", "verify": False}
 
 JUNK = "what follows the last frame and is none is an error in lmzip, as in compression.zstd"
 FORMATS = "that data of one of liblzma's formats is refused as another: lmzip has one format"

@@ -188,7 +188,7 @@ def test_wrong_content_size_is_refused() -> None:
 
 
 def lmz_compressor(**options: object) -> lmzip.LMZCompressor:
-    return lmzip.LMZCompressor(1, **{"method": "general", **options})  # type: ignore[arg-type]
+    return lmzip.LMZCompressor(1, **{"method": "fallback", **options})  # type: ignore[arg-type]
 
 
 def test_every_flushed_block_can_be_read() -> None:
@@ -249,7 +249,7 @@ def test_last_mode_and_the_pledged_size() -> None:
         compressor.set_pledged_input_size(1.5)  # type: ignore[arg-type]
 
 
-def test_a_flushed_picture_is_taken_apart_and_bytes_follow() -> None:
+def test_a_flushed_picture_is_deconstructed_and_bytes_follow() -> None:
     compressor = lmzip.LMZCompressor(1)
     packed = compressor.compress(png(), lmzip.FLUSH_BLOCK) + compressor.compress(TEXT * 3, lmzip.FLUSH_FRAME)
     assert next(read_frames(io.BytesIO(packed))).blocks[0].method == "image"
@@ -284,7 +284,8 @@ def test_nothing_is_kept_of_a_call_that_fails(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.usefixtures("small_blocks")
 def test_a_full_index_begins_a_new_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(container, "MAX_INDEX_SIZE", 100)  # a few blocks
+    for module in (container, container.frame):
+        monkeypatch.setattr(module, "MAX_INDEX_SIZE", 100)  # a few blocks
     data = TEXT * 20
     packed = lmzip.compress(data, 1, model=MODEL, method="model")  # with its size, as from the command line
     frames = list(read_frames(io.BytesIO(packed)))
@@ -384,7 +385,7 @@ def test_threads_share_a_compressor_and_a_decompressor() -> None:
     with ThreadPoolExecutor(8) as pool:
         codes = list(pool.map(lambda piece: (piece, compressor.compress(piece, lmzip.FLUSH_FRAME)), pieces))
         assert all(lmzip.decompress(packed) == piece for piece, packed in codes)
-        packed = lmzip.compress(b"".join(pieces), 1, method="general")
+        packed = lmzip.compress(b"".join(pieces), 1, method="fallback")
         decompressor = lmzip.LMZDecompressor()
         decompressor.decompress(packed, 0)
         out = list(pool.map(lambda i: decompressor.decompress(b"", 400), pieces))

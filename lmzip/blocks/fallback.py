@@ -49,18 +49,18 @@ class Stopped(Exception):
 
 
 @contextlib.contextmanager
-def general_beside(data: bytes) -> Iterator[concurrent.futures.Future[tuple[int, bytes]]]:
-    """Run encode_general in another thread; an exception, such as an interrupt, stops it within a piece."""
+def fallback_beside(data: bytes) -> Iterator[concurrent.futures.Future[tuple[int, bytes]]]:
+    """Run encode_fallback in another thread; an exception, such as an interrupt, stops it within a piece."""
     stop = threading.Event()
     with concurrent.futures.ThreadPoolExecutor(1) as background:
         try:
-            yield background.submit(encode_general, data, stop.is_set)
+            yield background.submit(encode_fallback, data, stop.is_set)
         except BaseException:
             stop.set()
             raise
 
 
-def encode_general(data: bytes, stopped: Callable[[], bool] = lambda: False) -> tuple[int, bytes]:
+def encode_fallback(data: bytes, stopped: Callable[[], bool] = lambda: False) -> tuple[int, bytes]:
     """Return (record type, payload) of the smaller of zstd and lzma; raises Stopped soon after that is asked for."""
     zstandard = zstd.ZstdCompressor(options=_ZSTD_OPTIONS)
     zstandard.set_pledged_input_size(len(data))
@@ -94,8 +94,8 @@ def encode_lzma(data: bytes, stopped: Callable[[], bool] = lambda: False) -> byt
     return min((encode(data, view) for view in {0, best}), key=len)
 
 
-def decode_general(type_: int, payload: bytes, raw_size: int, what: str) -> bytes:
-    """Return what encode_general was given. Raises CorruptError unless the payload is just that."""
+def decode_fallback(type_: int, payload: bytes, raw_size: int, what: str) -> bytes:
+    """Return what encode_fallback was given. Raises CorruptError unless the payload is just that."""
     decompressor: zstd.ZstdDecompressor | lzma.LZMADecompressor
     if type_ == container.ZSTD:
         decompressor, name = zstd.ZstdDecompressor(), "zstd frame"

@@ -1,7 +1,7 @@
-"""Blocks of pixels or samples: a piece of a file that was taken apart, and back.
+"""Blocks of pixels or samples: a deconstructed piece of a file, and back.
 
-`formats/` takes apart and puts together; `lmzip.models.image` and `lmzip.models.audio` code the arrays, or a network
-whose symbols their samples are (`lmzip.models.networks.residuals`).
+`lmzip.formats` deconstructs and reconstructs files. `lmzip.models.image` and `lmzip.models.audio` code the arrays, or
+a network whose symbols their samples are (`lmzip.models.networks.residuals`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lmzip.blocks import lockstep
 from lmzip.coders import CODER_IDS, CODERS, CoderError, Encoder
 from lmzip.container import MediaHead
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
-from lmzip.formats import Shape, Taken
+from lmzip.formats import Deconstructed, Shape
 from lmzip.models.protocols import Predictor, SampleModel
 from lmzip.options import Options, Progress
 
@@ -31,53 +31,54 @@ REPORT = "Please report this with the output of `lmzip models info`"
 class _ArrayModel(NamedTuple):
     """What codes a kind of array."""
 
-    plan: Any  # a named tuple
-    choose_plan: Callable[[Taken, int], tuple[int, ...]]
-    check_plan: Callable[..., None]
+    settings: Any  # a named tuple
+    choose_settings: Callable[[Deconstructed, int], tuple[int, ...]]
+    check_settings: Callable[..., None]
     encode: Callable[..., None]
     decode: Callable[..., Any]
     is_trusted: Callable[[], bool]
 
 
 def encode_media(
-    taken: Taken, raw_size: int, rest: tuple[int, bytes], options: Options, network: SampleModel | None,
-    progress: Progress,
+    deconstructed: Deconstructed, raw_size: int, side_data: tuple[int, bytes], options: Options,
+    network: SampleModel | None, progress: Progress,
 ) -> bytes | None:  # fmt: skip
     """Return the payload of a block of pixels or samples; None where the model does not take such shapes.
 
-    raw_size: bytes of the piece. rest: taken.rest as a block, (record type, payload). network: a model whose symbols
-    they are, None for the one that learns the array while it reads.
+    raw_size: bytes of the piece. side_data: deconstructed.side_data as a block, (record type, payload). network: a
+    model whose symbols the samples are, None for the one that learns the array while it reads.
     """
     coder = CODER_IDS[options.coder]
     encoder = CODERS[coder][0]()
     if network is not None:
-        plan: tuple[int, ...] = _encode_symbols(taken, raw_size, options, network, encoder, progress)
+        settings: tuple[int, ...] = _encode_symbols(deconstructed, raw_size, options, network, encoder, progress)
     else:
-        model = _model(taken.kind)
-        plan = model.choose_plan(taken, options.level)
+        model = _model(deconstructed.kind)
+        settings = model.choose_settings(deconstructed, options.level)
         try:
-            model.check_plan(plan, taken.samples.shape, taken.depth)
+            model.check_settings(settings, deconstructed.samples.shape, deconstructed.depth)
         except ValueError:
             return None
-        model.encode(taken.samples, taken.depth, plan, encoder, _in_bytes(progress, taken.samples.shape, raw_size))
-    head = MediaHead(coder, tuple(plan), len(taken.rest), *rest)
-    return container.create_media_payload(head) + encoder.finish()
+        report = _in_bytes(progress, deconstructed.samples.shape, raw_size)
+        model.encode(deconstructed.samples, deconstructed.depth, settings, encoder, report)
+    head = MediaHead(coder, tuple(settings), len(deconstructed.side_data), *side_data)
+    return container.create_media_head(head) + encoder.finish()
 
 
 def decode_media(
-    type_: int, payload: bytes, raw_size: int, what: str, decode_rest: Callable[[int, bytes, int], bytes],
+    type_: int, payload: bytes, raw_size: int, what: str, decode_side_data: Callable[[int, bytes, int], bytes],
     network: Predictor | None, progress: Progress,
 ) -> bytes:  # fmt: skip
-    """Return the piece of a file. decode_rest: gives the content of a block by its type, payload and size.
+    """Return the piece of a file. decode_side_data: gives the content of a block by its type, payload and size.
 
     network: the model of a block of SAMPLES. Raises CorruptError and UnsupportedError; what: the block's name in them.
     """
-    head, start = container.parse_media_payload(type_, payload, raw_size)
+    head, start = container.parse_media_head(type_, payload, raw_size)
     if head.coder not in CODERS:
         raise UnsupportedError(f"{what}: coder {head.coder} is of a newer lmzip")
-    rest = decode_rest(head.rest_type, head.rest, head.rest_size)
+    side_data = decode_side_data(head.side_data_type, head.side_data, head.side_data_size)
     try:
-        found = formats.shape_of(rest)
+        found = formats.shape_of(side_data)
         count = math.prod(found.shape)
         if type_ not in (TYPES[found.kind], container.SAMPLES) or count * found.depth > _MOST_BITS * raw_size:
             raise ValueError(f"{raw_size:,} bytes cannot be {found.kind} of the shape {found.shape}")
@@ -87,7 +88,7 @@ def decode_media(
             samples = _decode_symbols(found, head, payload[start:], raw_size, cast(SampleModel, network), progress)
         else:
             samples = _decode_array(found, head, payload[start:], raw_size, progress)
-        return formats.put_together(found.kind, samples, found.depth, rest)
+        return formats.reconstruct(found.kind, samples, found.depth, side_data)
     except (CoderError, ValueError) as error:
         raise CorruptError(f"{what}: {error}") from error
 
@@ -97,23 +98,24 @@ def _decode_array(found: Shape, head: MediaHead, code: bytes, raw_size: int, pro
     from lmzip.coders.bits import finish_bits, open_bits  # numba takes its time
 
     model = _model(found.kind)
-    if len(head.plan) != len(model.plan._fields):
-        raise ValueError(f"a plan of {len(head.plan)} fields")
-    plan = model.plan(*head.plan)
-    model.check_plan(plan, found.shape, found.depth)
+    if len(head.settings) != len(model.settings._fields):
+        raise ValueError(f"settings of {len(head.settings)} fields")
+    settings = model.settings(*head.settings)
+    model.check_settings(settings, found.shape, found.depth)
     reader = open_bits(head.coder, code)
     report = _in_bytes(progress, found.shape, raw_size)
-    samples: NDArray[Any] = model.decode(found.shape, found.depth, plan, reader, report)
+    samples: NDArray[Any] = model.decode(found.shape, found.depth, settings, reader, report)
     finish_bits(reader)
     return samples
 
 
 def _encode_symbols(
-    taken: Taken, raw_size: int, options: Options, network: SampleModel, encoder: Encoder, progress: Progress
-) -> tuple[int, ...]:
-    """Code the samples as symbols of a network; return the plan. Twin: _decode_symbols."""
-    symbols = network.spell(taken.samples, taken.depth)
-    windows = min(options.plan.windows(len(symbols)), len(symbols), network.most_windows)
+    deconstructed: Deconstructed, raw_size: int, options: Options, network: SampleModel, encoder: Encoder,
+    progress: Progress,
+) -> tuple[int, ...]:  # fmt: skip
+    """Code the samples as symbols of a network; return the settings. Twin: _decode_symbols."""
+    symbols = network.encode(deconstructed.samples, deconstructed.depth)
+    windows = min(options.settings.windows(len(symbols)), len(symbols), network.most_windows)
     stride = lockstep.stride_of(windows, network.alphabet)
 
     def watch(done: int, size: int) -> None:
@@ -129,15 +131,15 @@ def _decode_symbols(
 ) -> NDArray[Any]:
     """Decode what _encode_symbols coded; ValueError and CoderError where that cannot be."""
     count = network.count_symbols(found.shape, found.depth)
-    if len(head.plan) != 1 or not 1 <= head.plan[0] <= min(count, container.MAX_WINDOWS):
-        raise ValueError(f"a plan of {head.plan}")
+    if len(head.settings) != 1 or not 1 <= head.settings[0] <= min(count, container.MAX_WINDOWS):
+        raise ValueError(f"settings of {head.settings}")
     decoder = CODERS[head.coder][1](code)
-    session = network.begin(head.plan[0], True)
+    session = network.begin(head.settings[0], True)
     symbols = lockstep.decode_symbols(
-        session, decoder, count, head.plan[0], lambda done: progress(done * raw_size / count)
+        session, decoder, count, head.settings[0], lambda done: progress(done * raw_size / count)
     )
     decoder.finish()
-    return network.read(symbols, found.shape, found.depth)
+    return network.decode(symbols, found.shape, found.depth)
 
 
 @functools.cache
@@ -168,14 +170,13 @@ def _array_model(kind: str) -> _ArrayModel:
         from lmzip.models import image  # numba takes its time
 
         return _ArrayModel(
-            image.ImageSettings,
-            lambda taken, level: image.choose_settings(taken.samples, taken.depth, level, taken.palette),
+            image.ImageSettings, lambda d, level: image.choose_settings(d.samples, d.depth, level, d.palette),
             image.check_settings, image.encode_pixels, image.decode_pixels, image.is_trusted,
         )  # fmt: skip
     from lmzip.models import audio
 
     return _ArrayModel(
-        audio.SoundSettings, lambda taken, level: audio.choose_settings(taken.samples, taken.depth, level),
+        audio.SoundSettings, lambda d, level: audio.choose_settings(d.samples, d.depth, level),
         audio.check_settings, audio.encode_samples, audio.decode_samples, audio.is_trusted,
     )  # fmt: skip
 

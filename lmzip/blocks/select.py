@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 
 from lmzip import container
-from lmzip.blocks.fallback import decode_general, encode_general, general_beside, looks_random
+from lmzip.blocks.fallback import decode_fallback, encode_fallback, fallback_beside, looks_random
 from lmzip.blocks.media import TYPES, decode_media, encode_media
 from lmzip.blocks.text import decode_in_lockstep, encode_in_lockstep, network_helps
 from lmzip.errors import CorruptError, LMZError
-from lmzip.formats import Taken
+from lmzip.formats import Deconstructed
 from lmzip.models.networks.profile import is_portable
 from lmzip.models.protocols import Model, Predictor, SampleModel
 from lmzip.options import Options, Progress
 
-# How what stands beside pixels and samples is coded. For a header the ensemble would not pay for its loading.
-_REST = Options(3, verify=False, kind="bytes")
+# How side data is coded. For a header the ensemble would not pay for its loading.
+_SIDE_DATA = Options(3, verify=False, kind="bytes")
 SHORT_SIZE = 1 << 11  # bytes
-_HEADER, _LARGEST_HEADER = dataclasses.replace(_REST, method="general"), 256
+_HEADER, _LARGEST_HEADER = dataclasses.replace(_SIDE_DATA, method="fallback"), 256
 
 
 def encode_block(
@@ -42,23 +42,25 @@ def encode_block(
 
 
 def encode_media_block(
-    data: bytes, taken: Taken, whole: bool, options: Options, model: SampleModel | None = None,
+    data: bytes, deconstructed: Deconstructed, whole: bool, options: Options, model: SampleModel | None = None,
     progress: Progress | None = None,
 ) -> tuple[int, bytes] | None:  # fmt: skip
-    """Return (record type, payload) of a piece of a file that was taken apart into pixels or samples and the rest.
+    """Return (record type, payload) of a piece of a file that was deconstructed into samples and side data.
 
     whole: the file is compressed, so that its bytes are worth no other try than lzma's and zstd's; otherwise None is
     returned where these are as good. model: a network of such symbols that is to do it; None for the model that
     learns the array while it reads. progress, errors: as for encode_block.
     """
     report = progress or _unheard
-    with general_beside(data) as general:
-        how = _REST if len(taken.rest) > _LARGEST_HEADER else _HEADER
-        rest = encode_block(taken.rest, None, False, how) if taken.rest else (container.STORED, b"")
-        type_ = TYPES[taken.kind] if model is None else container.SAMPLES
-        payload = encode_media(taken, len(data), rest, options, model, _half(report, 0) if options.verify else report)
-        if payload is None or len(payload) >= len(general.result()[1]):
-            return min((container.STORED, data), general.result(), key=lambda pair: len(pair[1])) if whole else None
+    with fallback_beside(data) as fallback:
+        how = _SIDE_DATA if len(deconstructed.side_data) > _LARGEST_HEADER else _HEADER
+        side_data = deconstructed.side_data
+        coded = encode_block(side_data, None, False, how) if side_data else (container.STORED, b"")
+        type_ = TYPES[deconstructed.kind] if model is None else container.SAMPLES
+        pass_ = _half(report, 0) if options.verify else report
+        payload = encode_media(deconstructed, len(data), coded, options, model, pass_)
+        if payload is None or len(payload) >= len(fallback.result()[1]):
+            return min((container.STORED, data), fallback.result(), key=lambda pair: len(pair[1])) if whole else None
     if options.verify:
         verify(type_, payload, data, model, _half(report, len(data)))
     return type_, payload
@@ -73,14 +75,14 @@ def _candidates(
     """
     type_ = lockstep_type(data, model, options)
     if type_ is None:
-        return [encode_general(data)]
-    with general_beside(data) as general:
+        return [encode_fallback(data)]
+    with fallback_beside(data) as fallback:
 
         def limit() -> int | None:
-            return len(general.result()[1]) if general.done() else None
+            return len(fallback.result()[1]) if fallback.done() else None
 
         coded = encode_in_lockstep(type_, data, model, file_start, options, limit, progress)
-        candidates = [general.result()] + ([] if coded is None else [(type_, coded)])
+        candidates = [fallback.result()] + ([] if coded is None else [(type_, coded)])
         if type_ == container.ENSEMBLE and wants_adaptive(
             data, min(len(payload) for _, payload in candidates), options
         ):
@@ -94,8 +96,8 @@ def lockstep_type(data: bytes, model: Model | None, options: Options) -> int | N
 
     A sample of longer data tells whether a network helps; short data is given to it.
     """
-    method = options.plan.method if options.method == "auto" else options.method
-    if method == "general":
+    method = options.settings.method if options.method == "auto" else options.method
+    if method == "fallback":
         return None
     if model is None or method == "adaptive":
         return container.ADAPTIVE
@@ -149,11 +151,11 @@ def decode_payload(
     if type_ == container.STORED:
         data = payload
     elif type_ in (container.ZSTD, container.LZMA):
-        data = decode_general(type_, payload, raw_size, what)
+        data = decode_fallback(type_, payload, raw_size, what)
     elif type_ in container.MODEL_TYPES and model is None:
         raise CorruptError(f"{what}: no model definition came before it")
     elif type_ in container.MEDIA_TYPES:
-        data = decode_media(type_, payload, raw_size, what, _decode_rest, model, report)
+        data = decode_media(type_, payload, raw_size, what, _decode_side_data, model, report)
     else:
         data = decode_in_lockstep(type_, payload, raw_size, model, what, report)
     if len(data) != raw_size:
@@ -161,6 +163,6 @@ def decode_payload(
     return data
 
 
-def _decode_rest(type_: int, payload: bytes, raw_size: int) -> bytes:
-    """Decode what stands beside pixels or samples."""
+def _decode_side_data(type_: int, payload: bytes, raw_size: int) -> bytes:
+    """Decode side data."""
     return decode_payload(type_, payload, raw_size, None)

@@ -14,20 +14,22 @@ import numpy as np
 
 from lmzip import container
 from lmzip.blocks import lockstep
-from lmzip.blocks.fallback import decode_general, encode_general, spread
-from lmzip.coders import CODER_IDS, CODERS, CoderError, pack_ranks, unpack_ranks
-from lmzip.container import LockstepPlan
+from lmzip.blocks.fallback import decode_fallback, encode_fallback, spread
+from lmzip.blocks.ranks import pack_ranks, unpack_ranks
+from lmzip.coders import CODER_IDS, CODERS, CoderError
+from lmzip.container import LockstepHead
 from lmzip.errors import CorruptError, LMZError, UnsupportedError
 from lmzip.models.exact.arithmetic import FREQUENCY_BITS
 from lmzip.models.mixing.code_length import UNIT, log2_integer
 from lmzip.models.networks.profile import is_portable
 from lmzip.models.protocols import Model, Predictor
-from lmzip.models.text.binarisation import best_shape
-from lmzip.models.text.context_subset import Parts
+from lmzip.models.text.binarisation import FLAT, choose_binarisation
+from lmzip.models.text.context_subset import NONE
 from lmzip.models.text.numbers import HISTORY_LIMIT
-from lmzip.models.text.row_length import find_record
+from lmzip.models.text.row_length import find_row_length
 from lmzip.models.text.tree import Tree, make_tree
 from lmzip.options import Options, Progress
+from lmzip.varint import create_varint, parse_varint
 
 if TYPE_CHECKING:
     from lmzip.models.text.ensemble import Ensemble
@@ -62,8 +64,8 @@ def encode_in_lockstep(
     """
     model = None if type_ == container.ADAPTIVE else model
     symbols = np.frombuffer(data, np.uint8).astype(np.int32) if model is None else model.encode(data)
-    plan = plan_for(type_, data, symbols, model, file_start, options)
-    windows, encoder = plan.windows, CODERS[plan.coder][0]()
+    head = head_for(type_, data, symbols, model, file_start, options)
+    windows, encoder = head.windows, CODERS[head.coder][0]()
     stride = lockstep.stride_of(windows, 1 if model is None else model.alphabet)
 
     def watch(done: int, size: int) -> None:
@@ -76,29 +78,30 @@ def encode_in_lockstep(
         if type_ == container.RANK and model is not None:
             session = model.begin(windows, file_start, stride)
             ranks = lockstep.encode_ranks(session, symbols, windows, watch, stride)
-            return _pack_ranks(ranks, plan)
+            return _pack_ranks(ranks, head)
         if type_ == container.MODEL and model is not None:
             session = model.begin(windows, file_start, stride)
             lockstep.encode_symbols(session, symbols, windows, encoder, watch, stride)
         else:
             network = None if model is None else model.begin(windows, file_start, stride, beside=1)
-            ensemble = ensemble_for(plan, len(data), model)
+            ensemble = ensemble_for(head, len(data), model)
             lockstep.encode_decisions(ensemble, network, symbols, windows, encoder, watch, stride)
             ensemble.release()
     except lockstep.TooLong:
         return None
-    return container.create_lockstep_payload(type_, plan) + encoder.finish()
+    return container.create_lockstep_head(type_, head) + encoder.finish()
 
 
-def plan_for(
+def head_for(
     type_: int, data: bytes, symbols: lockstep.Symbols, model: Model | None, file_start: bool, options: Options
-) -> LockstepPlan:
+) -> LockstepHead:
     """Return how the symbols of a block are to stand in its code; model: the one that they are of, None for bytes."""
-    record = find_record(data) if type_ in container.DECISION_TYPES else 0
+    row_length, subset = (
+        (find_row_length(data), options.settings.subset) if type_ in container.DECISION_TYPES else (0, NONE)
+    )
     windows = _windows_for(symbols, data, model, options)
-    parts = options.plan.parts if type_ in container.DECISION_TYPES else Parts(0, 0)
-    shape = best_shape(data) if type_ == container.ADAPTIVE else 0
-    return LockstepPlan(len(symbols), windows, CODER_IDS[options.coder], file_start, record, *parts, shape)
+    binarisation = choose_binarisation(data) if type_ == container.ADAPTIVE else FLAT
+    return LockstepHead(len(symbols), windows, CODER_IDS[options.coder], file_start, row_length, subset, binarisation)
 
 
 def decode_in_lockstep(
@@ -111,37 +114,37 @@ def decode_in_lockstep(
     model = None if type_ == container.ADAPTIVE else cast("Model", predictor)
     if model is not None and model.kind != "bytes":
         raise CorruptError(f"{what}: its model {model.id} is one of the kind {model.kind}")
-    plan, start = container.parse_lockstep_payload(type_, payload, raw_size)
-    if plan.coder not in (_RANK_PACKERS if type_ == container.RANK else CODERS):
-        raise UnsupportedError(f"{what}: coder {plan.coder} is of a newer lmzip")
-    parts = Parts(plan.contexts, plan.sets)
-    if type_ in container.DECISION_TYPES and not parts.are_known():
-        raise UnsupportedError(f"{what}: contexts {parts.contexts:#x}, sets {parts.sets:#x} are of a newer lmzip")
+    head, start = container.parse_lockstep_head(type_, payload, raw_size)
+    if head.coder not in (_RANK_PACKERS if type_ == container.RANK else CODERS):
+        raise UnsupportedError(f"{what}: coder {head.coder} is of a newer lmzip")
+    if type_ in container.DECISION_TYPES and not head.subset.is_known():
+        contexts, sets = head.subset
+        raise UnsupportedError(f"{what}: contexts {contexts:#x}, sets {sets:#x} are of a newer lmzip")
 
     def report(done: int) -> None:
-        progress(done * raw_size / plan.symbols)
+        progress(done * raw_size / head.symbols)
 
     try:
         if type_ == container.RANK and model is not None:
-            session = model.begin(plan.windows, plan.file_start)
-            symbols = lockstep.decode_ranks(session, _unpack_ranks(payload, start, plan, what), plan.windows, report)
+            session = model.begin(head.windows, head.file_start)
+            symbols = lockstep.decode_ranks(session, _unpack_ranks(payload, start, head, what), head.windows, report)
             return model.decode(symbols, raw_size)
         if type_ == container.MODEL and model is not None:
-            decoder = CODERS[plan.coder][1](payload[start:])
-            session = model.begin(plan.windows, plan.file_start)
-            symbols = lockstep.decode_symbols(session, decoder, plan.symbols, plan.windows, report)
+            decoder = CODERS[head.coder][1](payload[start:])
+            session = model.begin(head.windows, head.file_start)
+            symbols = lockstep.decode_symbols(session, decoder, head.symbols, head.windows, report)
             decoder.finish()
         else:
             from lmzip.coders.bits import finish_bits, open_bits  # numba takes its time
 
-            cohorts = lockstep.cohorts(plan.windows)
+            cohorts = lockstep.cohorts(head.windows)
             sessions = [
-                model.begin(len(part), plan.file_start and part.start == 0, beside=len(cohorts) - 1)
+                model.begin(len(part), head.file_start and part.start == 0, beside=len(cohorts) - 1)
                 for part in cohorts if model is not None
             ]  # fmt: skip
-            reader = open_bits(plan.coder, payload[start:])
-            ensemble = ensemble_for(plan, raw_size, model)
-            symbols = lockstep.decode_decisions(ensemble, sessions, reader, plan.symbols, plan.windows, report)
+            reader = open_bits(head.coder, payload[start:])
+            ensemble = ensemble_for(head, raw_size, model)
+            symbols = lockstep.decode_decisions(ensemble, sessions, reader, head.symbols, head.windows, report)
             finish_bits(reader)
             ensemble.release()
         if model is None:
@@ -160,21 +163,21 @@ def _at_least(size: int) -> int:
     return size - size // 64 - 64
 
 
-def _pack_ranks(ranks: lockstep.Symbols, plan: LockstepPlan) -> bytes:
+def _pack_ranks(ranks: lockstep.Symbols, head: LockstepHead) -> bytes:
     """Return the payload of a block of ranks."""
     packed = pack_ranks(ranks)
-    packer, code = encode_general(packed)
-    head = container.create_lockstep_payload(container.RANK, dataclasses.replace(plan, coder=packer))
-    return head + container.create_varint(len(packed)) + code
+    packer, code = encode_fallback(packed)
+    payload = container.create_lockstep_head(container.RANK, dataclasses.replace(head, coder=packer))
+    return payload + create_varint(len(packed)) + code
 
 
-def _unpack_ranks(payload: bytes, start: int, plan: LockstepPlan, what: str) -> lockstep.Symbols:
+def _unpack_ranks(payload: bytes, start: int, head: LockstepHead, what: str) -> lockstep.Symbols:
     """Return the ranks that a payload has from `start` on."""
-    size, start = container.parse_varint(payload, start, 3 * plan.symbols, f"{what}: size of the ranks")
-    return unpack_ranks(decode_general(plan.coder, payload[start:], size, what), plan.symbols)
+    size, start = parse_varint(payload, start, 3 * head.symbols, f"{what}: size of the ranks")
+    return unpack_ranks(decode_fallback(head.coder, payload[start:], size, what), head.symbols, what)
 
 
-def ensemble_for(plan: LockstepPlan, size: int, model: Model | None) -> Ensemble:
+def ensemble_for(head: LockstepHead, size: int, model: Model | None) -> Ensemble:
     """Return the ensemble of a block of `size` bytes."""
     from lmzip.models.text.ensemble import Ensemble, is_trusted  # numba takes its time
 
@@ -183,16 +186,15 @@ def ensemble_for(plan: LockstepPlan, size: int, model: Model | None) -> Ensemble
             "the ensemble does not compute exactly on this machine: its self-test gives other integers than everywhere "
             "else. Nothing was coded. Please report this with the output of `lmzip models info`"
         )
-    parts = Parts(plan.contexts, plan.sets)
     if model is None:
-        return Ensemble(_byte_tree(plan.shape), plan.windows, size, plan.record, False, parts)
-    return Ensemble(model.tree, plan.windows, size, plan.record, True, parts, model.prior)
+        return Ensemble(_byte_tree(head.binarisation), head.windows, size, head.row_length, False, head.subset)
+    return Ensemble(model.tree, head.windows, size, head.row_length, True, head.subset, model.prior)
 
 
 @functools.cache
-def _byte_tree(shape: int) -> Tree:
+def _byte_tree(binarisation: int) -> Tree:
     """Return the tree of blocks without a network, whose symbols are bytes."""
-    return make_tree([bytes([byte]) for byte in range(256)], shape)
+    return make_tree([bytes([byte]) for byte in range(256)], binarisation)
 
 
 def _windows_for(symbols: lockstep.Symbols, data: bytes, model: Model | None, options: Options) -> int:
@@ -203,7 +205,7 @@ def _windows_for(symbols: lockstep.Symbols, data: bytes, model: Model | None, op
     """
     if model is None:
         return 1
-    windows = min(options.plan.windows(len(data)), len(symbols), model.most_windows)
+    windows = min(options.settings.windows(len(data)), len(symbols), model.most_windows)
     if not is_portable(model.profile):
         windows = min(windows, lockstep.TWO_COHORTS - 1)  # so that the decoder too asks for all of them at once
     while windows > 1:

@@ -245,7 +245,7 @@ def compress_stream(source: Source, sink: Sink, job: Job) -> None:
         model = _given_model(job, progress)
         if model is not None and model.kind != "bytes" and options.method != "lm":
             raise MisuseError(f"-m {request.model} is a model of the kind {model.kind}; it goes with --method lm")
-        if options.method == "general":
+        if options.method == "fallback":
             progress.wait("lzma and zstd")
         compressor = LMZCompressor(
             options.level, model=model, method=options.method, coder=options.coder, verify=options.verify,

@@ -129,10 +129,10 @@ def _read_frame(file: IO[bytes], frame_offset: int, frame_start: int) -> ListedF
 
 def _with_plan(block: ListedBlock, type_: int, payload: bytes, model: str | None) -> ListedBlock:
     if type_ == container.SAMPLES:
-        number, windows, _ = container.parse_media_plan(type_, payload)
+        number, windows, _ = container.parse_media_settings(type_, payload)
         coder = {number: name for name, number in CODER_IDS.items()}.get(number, str(number))
         return dataclasses.replace(block, model=model, windows=windows[0] if windows else None, coder=coder)
-    plan, _ = container.parse_lockstep_payload(type_, payload, block.content_size)
+    plan, _ = container.parse_lockstep_head(type_, payload, block.content_size)
     names = container.DATA_TYPES if type_ == container.RANK else {number: name for name, number in CODER_IDS.items()}
     coder = names.get(plan.coder, str(plan.coder))
     return dataclasses.replace(block, model=model, symbols=plan.symbols, windows=plan.windows, coder=coder)

@@ -314,7 +314,9 @@ def level_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("-m", "--model", "source", metavar="MODEL", help="A folder, or the id of a model that ships.")
 @click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="Threads of lmzip; 0 is all [0].")
 @click.option("--backend", type=click.Choice(["cpu", "torch", "cuda"]), help="What computes for lmzip.")
-@click.option("--json", "form", flag_value="json", help="One JSON object; `as_json` in lmzip/report.py describes it.")
+@click.option(
+    "--json", "form", flag_value="json", help="One JSON object; `as_json` in lmzip/cli/report.py describes it."
+)
 @click.option("--csv", "form", flag_value="csv", help="A row for each file and compressor.")
 @click.option("--markdown", "form", flag_value="markdown", help="Tables in Markdown.")
 @click.option("--plot", metavar="FILE.png", type=click.Path(path_type=Path), callback=_check_plot,

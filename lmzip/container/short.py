@@ -8,9 +8,10 @@ from __future__ import annotations
 import dataclasses
 
 from lmzip import container
-from lmzip.container import check32, check64, create_varint, parse_varint, take
+from lmzip.container import check32, check64, take
 from lmzip.errors import CorruptError
 from lmzip.models.identity import ModelIdentity
+from lmzip.varint import create_varint, parse_varint
 
 SMALL_SIZE = 1 << 16  # decoded bytes up to which one check value of four bytes stands for all
 _DEFINED = 15  # in place of a model's number: its definition follows

@@ -207,7 +207,7 @@ class _Tree:
         self.ranges = list(zip(tree.first.tolist(), tree.middle.tolist(), tree.end.tolist(), strict=True))
         self.child: list[list[int]] = tree.child.tolist()
         self.depth: list[int] = tree.depth.tolist()
-        self.spelling = [bytes(row[:n]) for row, n in zip(tree.spelling, tree.length.tolist(), strict=True)]
+        self.bytes = [bytes(row[:n]) for row, n in zip(tree.bytes, tree.length.tolist(), strict=True)]
 
     def ones(self, node: int, sums: NDArray[np.int64], size: int) -> int:
         """Return how many of `size` values go to 1 at a node: its share of them, rounded."""
@@ -216,7 +216,7 @@ class _Tree:
 
     def known(self, node: int) -> bytes:
         """Return the bytes of the symbol that are known at a node; ~node is a symbol."""
-        return self.spelling[~node] if node < 0 else self.spelling[self.ranges[node][0]][: self.depth[node]]
+        return self.bytes[~node] if node < 0 else self.bytes[self.ranges[node][0]][: self.depth[node]]
 
 
 class _Window:
@@ -264,13 +264,13 @@ class _Window:
         else:
             self.size -= ones
 
-    def _add(self, spelling: bytes, known: int) -> int:
+    def _add(self, text: bytes, known: int) -> int:
         """Take note of the bytes of a symbol beyond the `known` ones, after which the window may end."""
-        if len(spelling) > known:
-            self.data += spelling[known:]
+        if len(text) > known:
+            self.data += text[known:]
             self.stops.append((self.low, len(self.data)))
             self.low, self.size = self.low + 1, self.size - 1
-        return len(spelling)
+        return len(text)
 
 
 def _sums(frequencies: NDArray[np.uint32]) -> NDArray[np.int64]:

@@ -1,4 +1,8 @@
-"""Samples that stand in a file as they are, row after row (or frame after frame)."""
+"""Samples that stand in a file as they are: rows of pixels or frames of sound, one after the other.
+
+The modules of BMP, Netpbm, TIFF, WAV and AIFF say with a `Rows` how the samples lie, and with a `RawLayout` where; PNG
+uses `Rows` for its scan lines. FORMAT.md section 10.2 describes the side data.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +16,17 @@ from lmzip.formats.side_data import (
     FEWEST_SAMPLES,
     MAX_SAMPLES,
     RAW,
+    Deconstructed,
     Reader,
     Shape,
-    Taken,
     Writer,
     create_shape,
     parse_shape,
 )
 
 BIG_ENDIAN, UNSIGNED, BOTTOM_UP, SWAPPED, PADDED = (1 << bit for bit in range(5))  # flags of Rows
-MAX_PADDING = 3
-CONTAINERS = (1, 2, 4, 8, 16, 24, 32)  # bits of a sample in the file
+MAX_PADDING = 3  # bytes
+UNKNOWN_COUNT = 1 << 40  # rows or frames, where the file does not say how many there are: more than any has
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,12 @@ class Rows:
         kind: "image" or "audio".
         width: pixels a row; 1 for audio.
         channels: samples a pixel or frame.
-        bits: of a sample in the file; under 8 they are packed, highest bits first.
-        depth: bits of a sample.
-        palette: whether they are indices.
-        flags: sum of BIG_ENDIAN, UNSIGNED (audio: 2^(depth - 1) means silence), BOTTOM_UP, SWAPPED (the first and
-            third channel are exchanged).
+        bits: bits of a sample in the file. Samples of fewer than 8 bits are packed, the first in the highest bits, and
+            each row begins with a byte.
+        depth: bits of a sample that are used.
+        palette: whether the samples are indices of a palette.
+        flags: the sum of BIG_ENDIAN, UNSIGNED (audio: 2^(depth - 1) means silence), BOTTOM_UP (the last row comes
+            first) and SWAPPED (the first and the third channel are exchanged).
         padding: bytes after each row.
     """
 
@@ -62,7 +67,10 @@ class Rows:
 
 
 def unpack_rows(rows: Rows, data: NDArray[np.uint8]) -> NDArray[Any]:
-    """Return the samples of bytes (rows, size), as Taken has them."""
+    """Return the samples of rows, as Deconstructed has them. Twin: pack_rows.
+
+    data: uint8, (rows, rows.size), without padding.
+    """
     items = rows.width * rows.channels
     pixels: NDArray[Any]
     if rows.bits < 8:
@@ -89,7 +97,7 @@ def unpack_rows(rows: Rows, data: NDArray[np.uint8]) -> NDArray[Any]:
 
 
 def pack_rows(rows: Rows, samples: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return the bytes (rows, size) of samples: the inverse of unpack_rows."""
+    """Return the bytes of samples, uint8, (rows, rows.size). Twin: unpack_rows."""
     count = samples.shape[0]
     if rows.flags & BOTTOM_UP:
         samples = samples[::-1]
@@ -117,11 +125,15 @@ def pack_rows(rows: Rows, samples: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _swapped(channels: int) -> list[int]:
+    """Return the order of channels in which the first and the third are exchanged."""
     return [2, 1, 0, *range(3, channels)]
 
 
-def take_rows(rows: Rows, head: bytes, data: bytes, tail: bytes) -> Taken | None:
-    """Take apart head + data + tail, where data is whole rows."""
+def deconstruct_rows(rows: Rows, head: bytes, data: bytes, tail: bytes) -> Deconstructed | None:
+    """Deconstruct head + data + tail, of which data is whole rows. Twin: reconstruct_rows.
+
+    Returns None for too few samples, or too many.
+    """
     whole = np.frombuffer(data, np.uint8).reshape(-1, rows.stride)
     padding = b"" if not rows.padding else whole[:, rows.size :].tobytes()
     samples = unpack_rows(rows, np.ascontiguousarray(whole[:, : rows.size]))
@@ -138,34 +150,40 @@ def take_rows(rows: Rows, head: bytes, data: bytes, tail: bytes) -> Taken | None
         writer.buffer += padding
     writer.string(head)
     writer.buffer += tail
-    return Taken(rows.kind, samples, depth, rows.palette, bytes(writer.buffer))
+    return Deconstructed(rows.kind, samples, depth, rows.palette, bytes(writer.buffer))
 
 
-def put_rows_together(shape: Shape, samples: NDArray[Any], reader: Reader) -> bytes:
-    """Return the bytes of a piece that take_rows took apart; ValueError for a rest that it never writes."""
+def reconstruct_rows(shape: Shape, samples: NDArray[Any], reader: Reader) -> bytes:
+    """Return the bytes that deconstruct_rows was given; ValueError for side data that it never writes.
+
+    reader: of the side data; the shape was read from it.
+    """
     bits, flags, padding = reader.number(32), reader.number(31), reader.number(MAX_PADDING)
     height, width = (shape.shape[0], 1) if shape.kind == "audio" else (shape.shape[0], shape.shape[1])
-    image = shape.kind == "image"
-    channels = shape.shape[-1]
-    fits = (
-        (8 if 4 < shape.depth <= 8 or bits == 8 else 16 if shape.depth > 8 else shape.depth) if image else shape.depth
-    )
-    if bits not in CONTAINERS or bits != fits or (not image and (bits < 8 or flags & (BOTTOM_UP | SWAPPED) or padding)):
+    if not _stand_in(shape, bits) or (shape.kind == "audio" and (flags & (BOTTOM_UP | SWAPPED) or padding)):
         raise ValueError(f"{shape.kind} of {shape.depth} bits in {bits}, or in an order that no file has")
+    channels = shape.shape[-1]
     if flags & SWAPPED and channels < 3:
         raise ValueError("two channels have no third to be exchanged with")
     rows = Rows(shape.kind, width, channels, bits, shape.depth, shape.palette, flags & ~PADDED, padding)
     whole = np.zeros((height, rows.stride), np.uint8)
     if flags & PADDED:
-        whole[:, rows.size :] = np.frombuffer(reader.take(height * padding), np.uint8).reshape(height, padding)
+        whole[:, rows.size :] = np.frombuffer(reader.read(height * padding), np.uint8).reshape(height, padding)
     whole[:, : rows.size] = pack_rows(rows, samples)
     head = reader.string()
     return head + whole.tobytes() + reader.remaining()
 
 
+def _stand_in(shape: Shape, bits: int) -> bool:
+    """Return whether samples of that kind and depth stand in so many bits of a file."""
+    if shape.kind == "audio":
+        return bits == shape.depth and bits in (8, 16, 24, 32)
+    return bits == shape.depth if bits in (1, 2, 4) else bits == (8 if shape.depth <= 8 else 16)
+
+
 @dataclass(frozen=True)
 class RawLayout:
-    """A file with rows of samples from `begin` on, `count` of them (fewer where the file ends)."""
+    """A file with `count` rows of samples from byte `begin` on, or fewer where the file ends."""
 
     rows: Rows
     begin: int
@@ -180,22 +198,23 @@ class RawLayout:
     def block_end(self, start: int, most: int) -> int:
         """Return where the block from `start` ends, at most `most` bytes later: behind a row where one ends there."""
         limit = start + most
-        after = self.begin + self.count * self.rows.stride
-        if start >= after or limit >= after or limit < self.begin:
+        rows_end = self.begin + self.count * self.rows.stride
+        if start >= rows_end or limit >= rows_end or limit < self.begin:
             return limit
         end = limit - (limit - self.begin) % self.rows.stride
         return end if end > start else limit
 
-    def take(self, data: bytes, start: int) -> Taken | None:
-        """Take apart the piece of the file that begins at `start`; None where it has no rows, or does not rebuild."""
+    def deconstruct(self, data: bytes, start: int) -> Deconstructed | None:
+        """Deconstruct the piece of the file that begins at `start`: the rows that lie in it as a whole."""
         stride = self.rows.stride
         first = max(0, -(-(start - self.begin) // stride))
         last = min(self.count, (start + len(data) - self.begin) // stride)
         if last <= first:
             return None
         cut, end = (self.begin + row * stride - start for row in (first, last))
-        taken = take_rows(self.rows, data[:cut], data[cut:end], data[end:])
-        if taken is None:
+        deconstructed = deconstruct_rows(self.rows, data[:cut], data[cut:end], data[end:])
+        if deconstructed is None:
             return None
-        reader = Reader(taken.rest)
-        return taken if put_rows_together(parse_shape(reader)[1], taken.samples, reader) == data else None
+        reader = Reader(deconstructed.side_data)
+        again = reconstruct_rows(parse_shape(reader)[1], deconstructed.samples, reader)
+        return deconstructed if again == data else None

@@ -1,4 +1,7 @@
-"""What a file taken apart consists of, and the bytes of its rest (FORMAT.md, "Files taken apart")."""
+"""What a deconstructed piece of a file consists of, and how its side data is written and read (FORMAT.md section 10).
+
+Every format ends with a `Deconstructed` and begins its way back with a `Reader` of the side data in it.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +11,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-HEAD_SIZE = 1 << 16  # bytes that sniff wants, where the file has them
+from lmzip.errors import LMZError
+from lmzip.varint import create_varint, create_varints, parse_varint, parse_varints
+
+HEAD_SIZE = 1 << 16  # bytes that `detect` looks at, where the file has them
 MAX_SAMPLES = 1 << 27  # of one piece
-MAX_SIDE = 1 << 31  # of a picture, and frames of a sound
+MAX_SIDE = 1 << 31  # pixels of a picture's side, and frames of a sound
 MAX_CHANNELS = 1 << 16
 MAX_SIZE = 1 << 26  # bytes of one piece
-FEWEST_SAMPLES = 256  # fewer are not worth a model
-_PIECE = 1 << 16  # bytes of which numbers are read at once
+FEWEST_SAMPLES = 256  # of a piece: for fewer, a model is not worth its cost
+_WHAT = "side data"  # the place, in messages
 
 KINDS = ("image", "audio")
-RAW, PNG, FLAC = range(3)  # forms of a rest
-IMAGE_DIMENSIONS, AUDIO_DIMENSIONS = 3, 2
+RAW, PNG, FLAC = range(3)  # forms of side data: who wrote it
 
 
 @dataclass(frozen=True)
-class Taken:
-    """A piece of a file, taken apart.
+class Deconstructed:
+    """A piece of a file as samples and side data.
 
     Attributes:
         kind: "image" or "audio".
@@ -31,18 +36,18 @@ class Taken:
             audio: (frames, channels), int32.
         depth: bits a sample. Audio has -2^(depth - 1) to 2^(depth - 1) - 1, images 0 to 2^depth - 1.
         palette: whether the samples of an image are indices of a palette.
-        rest: all that put_together needs besides.
+        side_data: all that `reconstruct` needs besides; it repeats the kind, the shape, the depth and the palette.
     """
 
     kind: str
     samples: NDArray[Any]
     depth: int
     palette: bool
-    rest: bytes
+    side_data: bytes
 
 
 class Shape(NamedTuple):
-    """What a decoder of samples must know beforehand."""
+    """What a decoder of samples must know beforehand. kind, depth, palette: as in Deconstructed. shape: of samples."""
 
     kind: str
     shape: tuple[int, ...]
@@ -51,7 +56,11 @@ class Shape(NamedTuple):
 
 
 class Writer:
-    """Bytes that grow by varints (FORMAT.md section 1) and strings."""
+    """Writes side data: varints (`lmzip.varint`), strings and plain bytes, one after the other. Twin: Reader.
+
+    Attributes:
+        buffer: what was written; plain bytes are appended to it directly.
+    """
 
     def __init__(self) -> None:
         self.buffer = bytearray()
@@ -59,80 +68,67 @@ class Writer:
     def numbers(self, *values: int) -> None:
         """Append varints."""
         for value in values:
-            while value > 0x7F:
-                self.buffer.append(value & 0x7F | 0x80)
-                value >>= 7
-            self.buffer.append(value)
+            self.buffer += create_varint(value)
+
+    def array(self, values: NDArray[Any]) -> None:
+        """Append integers of 0 or more, (n,), as varints, without their number."""
+        self.buffer += create_varints(values)
 
     def string(self, string: bytes) -> None:
-        """Append the length and the bytes."""
+        """Append a length and as many bytes."""
         self.numbers(len(string))
         self.buffer += string
 
 
 class Reader:
-    """Reads what Writer wrote; ValueError for all that it never writes."""
+    """Reads what a Writer wrote, from `offset` on. Every method raises ValueError for what a Writer never writes.
+
+    Such errors are no LMZError, since side data is only known to be damaged when a block was decoded: the caller, which
+    has the name of the block, makes a CorruptError of them.
+    """
 
     def __init__(self, buffer: bytes) -> None:
         self.buffer, self.offset = buffer, 0
 
     def number(self, limit: int) -> int:
         """Read a varint of at most `limit`."""
-        value = shift = 0
-        while True:
-            byte = self.take(1)[0]
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if value > limit or shift > 63 or (byte == 0 and shift > 7):
-                raise ValueError("the rest of a file taken apart: a number beyond its limit")
-            if byte < 0x80:
-                return value
+        try:
+            value, self.offset = parse_varint(self.buffer, self.offset, limit, _WHAT)
+        except LMZError as error:
+            raise ValueError(str(error)) from error
+        return value
 
-    def numbers(self, count: int, limit: int, kind: type[np.int32] | type[np.int64] = np.int64) -> NDArray[Any]:
-        """Read `count` varints of at most `limit`, which is below 2^31: an array, without an object for each."""
-        if count > len(self.buffer) - self.offset:
-            raise ValueError("the rest of a file taken apart ends too early")
-        result, done = np.zeros(count, kind), 0
-        while done < count:
-            piece = np.frombuffer(self.buffer, np.uint8, min(_PIECE, len(self.buffer) - self.offset), self.offset)
-            ends = np.flatnonzero(piece < 0x80)[: count - done]
-            lengths = np.diff(ends, prepend=-1)
-            if not len(ends) or int(lengths.max()) > 5:
-                self.number(0)  # raises: the first number, or one behind it, is too long or has no end
-                raise ValueError("the rest of a file taken apart: a number beyond its limit")
-            values = np.zeros(len(ends), np.int64)
-            for place in range(int(lengths.max())):  # the last groups, then those before them
-                longer = lengths > place
-                values[longer] = values[longer] << 7 | piece[ends[longer] - place] & 0x7F
-            if int(values.max()) > limit or (piece[ends[lengths > 1]] == 0).any():
-                raise ValueError("the rest of a file taken apart: a number beyond its limit")
-            result[done : done + len(ends)] = values
-            done, self.offset = done + len(ends), self.offset + int(ends[-1]) + 1
-        return result
+    def array(self, count: int, limit: int, dtype: type[np.int32] | type[np.int64] = np.int64) -> NDArray[Any]:
+        """Read `count` varints of at most `limit`; return (count,) of `dtype`."""
+        try:
+            values, self.offset = parse_varints(self.buffer, self.offset, count, limit, _WHAT, dtype)
+        except LMZError as error:
+            raise ValueError(str(error)) from error
+        return values
 
-    def take(self, length: int) -> bytes:
-        """Read that many bytes."""
+    def read(self, length: int) -> bytes:
+        """Read plain bytes."""
         if length > len(self.buffer) - self.offset:
-            raise ValueError("the rest of a file taken apart ends too early")
+            raise ValueError(f"{_WHAT}: it ends too early")
         self.offset += length
         return self.buffer[self.offset - length : self.offset]
 
     def string(self) -> bytes:
-        """Read a length and the bytes."""
-        return self.take(self.number(len(self.buffer)))
+        """Read a length and as many bytes."""
+        return self.read(self.number(len(self.buffer)))
 
     def remaining(self) -> bytes:
         """Read all that is left."""
-        return self.take(len(self.buffer) - self.offset)
+        return self.read(len(self.buffer) - self.offset)
 
 
 def create_shape(writer: Writer, form: int, shape: Shape) -> None:
-    """Append what every rest begins with."""
+    """Append what all side data begins with. Twin: parse_shape."""
     writer.numbers(form | KINDS.index(shape.kind) << 3 | shape.palette << 4, shape.depth, *shape.shape)
 
 
 def parse_shape(reader: Reader) -> tuple[int, Shape]:
-    """Read the form and the shape."""
+    """Read the form and the shape; ValueError for a shape that is too large or impossible. Twin: create_shape."""
     flags = reader.number(31)
     form, kind, palette = flags & 7, KINDS[flags >> 3 & 1], bool(flags >> 4)
     depth = reader.number(16 if kind == "image" else 32)
@@ -147,10 +143,10 @@ def parse_shape(reader: Reader) -> tuple[int, Shape]:
 
 
 def check_samples(samples: NDArray[Any], shape: Shape) -> None:
-    """Raise ValueError where samples are not what their shape says."""
+    """Raise ValueError unless samples have the shape, the dtype and the range that a shape says."""
     wanted = np.int32 if shape.kind == "audio" else np.uint8 if shape.depth <= 8 else np.uint16
     if samples.shape != shape.shape or samples.dtype != wanted:
-        raise ValueError(f"samples of {samples.dtype} {samples.shape} where the rest says {shape}")
+        raise ValueError(f"samples of {samples.dtype} {samples.shape} where the side data says {shape}")
     low, high = (
         (-(1 << shape.depth - 1), (1 << shape.depth - 1) - 1) if shape.kind == "audio" else (0, (1 << shape.depth) - 1)
     )

@@ -1,24 +1,32 @@
-"""Where the pixels of a TIFF are: baseline, not compressed, its strips one behind the other."""
+"""TIFF files that are not compressed, where the pixels stand as they are (TIFF 6.0, baseline).
+
+The strips of pixels must follow each other without a gap. A file with tiles or with a plane for each channel is bytes
+for lmzip. Only the first directory counts: the pictures of others are side data.
+"""
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
+from lmzip.formats.layout import WholeFile
 from lmzip.formats.raw import BIG_ENDIAN, RawLayout, Rows
-from lmzip.formats.side_data import HEAD_SIZE, MAX_CHANNELS, Taken
+from lmzip.formats.side_data import HEAD_SIZE, MAX_CHANNELS, Deconstructed
 
-_SIZES = {1: "B", 3: "H", 4: "I"}  # of the types of fields that hold integers
-_WIDTH, _HEIGHT, _BITS, _METHOD, _COLOUR, _OFFSETS, _CHANNELS, _LENGTHS, _PLANES = (
-    256, 257, 258, 259, 262, 273, 277, 279, 284,
-)  # fmt: skip
+_SIZES = {1: "B", 3: "H", 4: "I"}  # letters of `struct` by the types of fields: BYTE, SHORT, LONG
+# Tags of fields (TIFF 6.0, Appendix A): ImageWidth, ImageLength, BitsPerSample; Compression and
+# PhotometricInterpretation; StripOffsets and StripByteCounts; SamplesPerPixel and PlanarConfiguration; FillOrder,
+# TileWidth and SampleFormat.
+_WIDTH, _HEIGHT, _BITS = 256, 257, 258
+_METHOD, _COLOUR = 259, 262
+_OFFSETS, _LENGTHS = 273, 279
+_CHANNELS, _PLANES = 277, 284
 _ORDER, _TILES, _FORMAT = 266, 322, 339
-_PALETTE = 3
+_PALETTE = 3  # a value of PhotometricInterpretation
 _MOST_STRIPS = 1 << 20
 
 
 def _read_fields(data: bytes) -> dict[int, tuple[int, ...]] | None:
-    """Read the integers of the first directory; None where they are not within the data."""
+    """Return the integers of the first directory by their tags; None where some are not within the data."""
     order = "<" if data[:2] == b"II" else ">"
     (at,) = struct.unpack_from(order + "I", data, 4)
     if at + 2 > len(data):
@@ -41,6 +49,7 @@ def _read_fields(data: bytes) -> dict[int, tuple[int, ...]] | None:
 
 
 def _find_rows(data: bytes) -> RawLayout | None:
+    """Return where the rows are, by the first directory; None where they are compressed, tiled or scattered."""
     fields = _read_fields(data)
     if not fields or _TILES in fields:
         return None
@@ -64,25 +73,19 @@ def _find_rows(data: bytes) -> RawLayout | None:
     return RawLayout(rows, offsets[0], height)
 
 
-@dataclass(frozen=True)
-class LateLayout:
-    """A TIFF whose directory stands behind its pixels, so that it takes the whole file to find them."""
+class LateLayout(WholeFile):
+    """A TIFF file whose directory stands behind its pixels, so that only the whole file tells where they are."""
 
-    kind: str = "image"
-    whole: bool = True
+    kind = "image"
 
-    def block_end(self, start: int, most: int) -> int:
-        """Return the end of a full block."""
-        return start + most
-
-    def take(self, data: bytes, start: int) -> Taken | None:
-        """Take apart a whole file."""
+    def deconstruct(self, data: bytes, start: int) -> Deconstructed | None:
+        """Deconstruct a whole file."""
         layout = _find_rows(data) if start == 0 and len(data) >= 8 else None
-        return layout.take(data, start) if layout else None
+        return layout.deconstruct(data, start) if layout else None
 
 
-def find_tiff(head: bytes) -> RawLayout | LateLayout | None:
-    """Find the rows, or that they must be looked for in the whole file."""
+def detect_tiff(head: bytes) -> RawLayout | LateLayout | None:
+    """Return where the rows of a TIFF file are, or a layout that finds them in the whole file; None for others."""
     if head[:4] not in (b"II*\0", b"MM\0*") or len(head) < 8:
         return None
     if len(head) >= HEAD_SIZE and _read_fields(head) is None:

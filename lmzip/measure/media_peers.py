@@ -26,16 +26,16 @@ def pixels_of(data: bytes) -> bytes:
 
 def samples_of(data: bytes) -> bytes:
     """Return shape and samples of a WAV or AIFF file of integers."""
-    layout = formats.sniff(data[: formats.HEAD_SIZE])
-    taken = layout.take(data, 0) if layout else None
-    if taken is None or taken.kind != "audio":
+    layout = formats.detect(data[: formats.HEAD_SIZE])
+    deconstructed = layout.deconstruct(data, 0) if layout else None
+    if deconstructed is None or deconstructed.kind != "audio":
         raise ValueError("not a sound of integer samples")
-    return repr((taken.samples.shape, taken.depth)).encode() + taken.samples.tobytes()
+    return repr((deconstructed.samples.shape, deconstructed.depth)).encode() + deconstructed.samples.tobytes()
 
 
 def kind_of(data: bytes) -> str | None:
     """Return "image", "audio" or "flac" (compressed already) for a file that lmzip takes for one, else None."""
-    layout = formats.sniff(data[: formats.HEAD_SIZE])
+    layout = formats.detect(data[: formats.HEAD_SIZE])
     if layout is None:
         return None
     return "flac" if data[:4] == b"fLaC" else layout.kind

@@ -11,7 +11,7 @@ from __future__ import annotations
 from lmzip.models.image.state import APMS, BY_LEVEL, BY_NODE, BY_PARITY, COUNTERS, EXPERTS, NODES, SETS
 from lmzip.models.image.tables import REACH
 from lmzip.models.image.tables import STEPS as FINE
-from lmzip.models.mixing.apm import STEPS, interpolated, learn_maps, step_of
+from lmzip.models.mixing.apm import STEPS, interpolated, learn_apms, step_of
 from lmzip.models.mixing.coding import code_bit
 from lmzip.models.mixing.jit import combine, i32, i64, inline, kernel, once, u32
 from lmzip.models.mixing.logistic import LOGIT_MAX
@@ -121,6 +121,6 @@ def decide(decider, node, key, bit):
         output = sample.outputs[k]
         final[k] += (output * error * FINAL_RATE) >> 22
         train(mixed, decider.mixer[k, rows[k]], target - i64(squash(squashed, output)), sample.rate)
-    learn_maps(decider.apms, sample.apm_steps, bit)
+    learn_apms(decider.apms, sample.apm_steps, bit)
     _learn_counters(decider, bit)
     return bit

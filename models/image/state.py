@@ -152,7 +152,7 @@ SAMPLE = np.dtype(
         ("mixed", np.int32, (INPUTS,)),  # inputs of the mixer
         ("weight_rows", np.int64, (SETS,)),  # row of each set of weights
         ("outputs", np.int32, (SETS,)),  # logit of each set
-        ("apm_steps", np.int64, (APMS + 1,)),  # as learn_maps takes them
+        ("apm_steps", np.int64, (APMS + 1,)),  # as learn_apms takes them
         # Whole pixels that repeat.
         ("match", np.int64),  # the pixel, counted from the first, that stands where this one does in a match; -1: none
         ("match_length", np.int64),  # pixels that the match has foretold

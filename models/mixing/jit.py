@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-"""How the kernels of the ensemble are compiled, and the hash that they share."""
+"""How the kernels of the models are compiled, their integer types, and the hash that they share."""
 
 from __future__ import annotations
 

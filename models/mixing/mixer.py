@@ -11,11 +11,6 @@ from lmzip.models.mixing.jit import i32, inline
 from lmzip.models.mixing.logistic import LOGIT_MAX
 
 WEIGHT_MAX = (1 << 19) - 1  # 8; times LOGIT_MAX stays under 2**31
-# First row of each set in the table of weights, and the rows of all.
-NODES, MATCH, NETWORK, LAST_BYTE, ORDER, AGREEMENT = 0, 512, 1024, 2048, 2304, 2560
-KIND, SECOND_BYTE, ROWS = 2816, 4096, 4352
-# The final mixer has two sets, chosen as NODES and KIND, and takes the mean of both.
-FINAL_KIND, FINAL_ROWS = 512, 512 + SECOND_BYTE - KIND
 
 
 @inline

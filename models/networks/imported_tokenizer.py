@@ -75,7 +75,7 @@ class ImportedTokenizer(Tokenizer):
         ends = [0, *itertools.chain.from_iterable(match.span() for match in found), len(text)]
         parts = [text[a:b] for a, b in itertools.pairwise(ends)]  # text and other in turn
         coded = [self._encode_text(part) for part in parts[::2]]
-        others = [self._spell(part.encode("utf-8", "surrogateescape")) for part in parts[1::2]]
+        others = [self._single_bytes(part.encode("utf-8", "surrogateescape")) for part in parts[1::2]]
         joined = [part for pair in itertools.zip_longest(coded, others) for part in pair if part is not None]
         return np.concatenate(joined)
 
@@ -89,7 +89,7 @@ class ImportedTokenizer(Tokenizer):
         return self._align(text, data, encoding)
 
     def _align(self, text: str, data: bytes, encoding: tokenizers.Encoding) -> NDArray[np.int32]:
-        """Keep the tokens that stand where they should and spell the rest."""
+        """Keep the tokens that stand where they should, and cut the rest into single bytes."""
         starts = np.concatenate(([0], np.cumsum([len(character.encode("utf-8")) for character in text])))
         parts, done = [], 0
         for symbol, (start, _) in zip(self._symbols[encoding.ids].tolist(), encoding.offsets, strict=True):
@@ -98,11 +98,11 @@ class ImportedTokenizer(Tokenizer):
             token = self.vocabulary[symbol]
             place = max(done, int(starts[start]))
             if data.startswith(token, place):
-                parts += [self._spell(data[done:place]), np.array([symbol], np.int32)]
+                parts += [self._single_bytes(data[done:place]), np.array([symbol], np.int32)]
                 done = place + len(token)
-        return np.concatenate([*parts, self._spell(data[done:])])
+        return np.concatenate([*parts, self._single_bytes(data[done:])])
 
-    def _spell(self, data: bytes) -> NDArray[np.int32]:
+    def _single_bytes(self, data: bytes) -> NDArray[np.int32]:
         """Return the symbols of single bytes."""
         return self._bytes[np.frombuffer(data, np.uint8)]
 

@@ -37,12 +37,12 @@ class SampleModel(NetworkModel):
         """See SampleModel.count_symbols."""
         return math.prod(shape) * _bytes_of(depth)
 
-    def spell(self, samples: NDArray[Any], depth: int) -> NDArray[np.int32]:
-        """See SampleModel.spell."""
+    def encode(self, samples: NDArray[Any], depth: int) -> NDArray[np.int32]:
+        """See SampleModel.encode."""
         return symbols_of(self.kind, samples, depth)
 
-    def read(self, symbols: NDArray[np.int32], shape: tuple[int, ...], depth: int) -> NDArray[Any]:
-        """See SampleModel.read."""
+    def decode(self, symbols: NDArray[np.int32], shape: tuple[int, ...], depth: int) -> NDArray[Any]:
+        """See SampleModel.decode."""
         return samples_of(self.kind, symbols, shape, depth)
 
 
@@ -52,27 +52,27 @@ def symbols_of(kind: str, samples: NDArray[Any], depth: int) -> NDArray[np.int32
     left = differences(planes, depth, kind == "audio")
     left += _centre(depth)
     places = 8 * np.arange(_bytes_of(depth), dtype=left.dtype)[::-1]
-    spelled = left[..., None] >> places
-    spelled &= 255
-    spelled += 256 * _tags(kind, left.shape[-1], len(places)).astype(left.dtype)
-    strips = [strip.ravel() for strip in _strips(kind, spelled)]
+    stacked = left[..., None] >> places
+    stacked &= 255
+    stacked += 256 * _tags(kind, left.shape[-1], len(places)).astype(left.dtype)
+    strips = [strip.ravel() for strip in _strips(kind, stacked)]
     return np.concatenate(strips, dtype=np.int32, casting="same_kind")
 
 
 def samples_of(kind: str, symbols: NDArray[np.int32], shape: tuple[int, ...], depth: int) -> NDArray[Any]:
-    """Return the array (`lmzip.formats.Taken`) of symbols; ValueError where they spell none."""
+    """Return the array (see `lmzip.formats`) of symbols; ValueError where there is none."""
     planes = _planes(shape)
     count = _bytes_of(depth)
     integers = _integers_for(depth)
-    spelled = np.empty((*planes, count), integers)
+    stacked = np.empty((*planes, count), integers)
     start = 0
-    for strip in _strips(kind, spelled):
+    for strip in _strips(kind, stacked):
         strip[...] = symbols[start : start + strip.size].reshape(strip.shape)
         start += strip.size
-    spelled -= 256 * _tags(kind, planes[-1], count).astype(integers)
-    if spelled.min() < 0 or spelled.max() > 255:
+    stacked -= 256 * _tags(kind, planes[-1], count).astype(integers)
+    if stacked.min() < 0 or stacked.max() > 255:
         raise ValueError("a symbol stands where another kind of byte belongs")
-    left = (spelled << 8 * np.arange(count, dtype=integers)[::-1]).sum(axis=-1, dtype=integers)
+    left = (stacked << 8 * np.arange(count, dtype=integers)[::-1]).sum(axis=-1, dtype=integers)
     most = 1 << 8 * count - 1
     left += most - _centre(depth)
     left %= 2 * most
@@ -112,7 +112,7 @@ def _tags(kind: str, channels: int, count: int) -> NDArray[np.int64]:
     return np.where(place < 2, 2 * place + channel, 4)
 
 
-def _strips(kind: str, spelled: NDArray[Any]) -> list[NDArray[Any]]:
+def _strips(kind: str, stacked: NDArray[Any]) -> list[NDArray[Any]]:
     """Return views of (rows, width, ...), one after the other."""
-    step = STRIP if kind == "image" else spelled.shape[1]
-    return [spelled[:, start : start + step] for start in range(0, spelled.shape[1], step)]
+    step = STRIP if kind == "image" else stacked.shape[1]
+    return [stacked[:, start : start + step] for start in range(0, stacked.shape[1], step)]

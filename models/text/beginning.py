@@ -16,27 +16,30 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.text.context_subset import ALL, Parts, numbers
+from lmzip.models.text.context_subset import ALL, ContextSubset, numbers
 from lmzip.models.text.matches import forget_matches
 from lmzip.models.text.prior import Prior
-from lmzip.models.text.state import SLOTS, Cursor, Tables, Windows, line_bits, make_tables
+from lmzip.models.text.state import SLOTS, Decision, Tables, Windows, line_bits, make_tables
 
 SMALL_SIZE = 1 << 16  # bytes of a block; larger ones write to most pages, so that mapping them only costs memory
 LOG = 1 << 16  # entries, enough for 2 KiB of text; tables of a block that learnt more are not used again
 MOST_FREE = 8  # tables that wait to be used again
-_LEARNT = ("state_maps", "network_maps", "match_maps", "match_index", "weights", "final_weights", "adaptive_maps")
+_LEARNT = ("state_maps", "network_maps", "match_maps", "match_index", "weights", "final_weights", "apms")
 _ALIGNMENT = 64  # bytes
 
 
-def beginning_of(size: int, has_network: bool, parts: Parts, prior: Prior | None) -> Beginning | None:
+def beginning_of(size: int, has_network: bool, subset: ContextSubset, prior: Prior | None) -> Beginning | None:
     """Return where a block of `size` bytes gets its tables from; None where that is large and makes its own."""
-    return None if size > SMALL_SIZE else _beginning(has_network, parts, _Same(prior if parts == ALL else None))
+    return None if size > SMALL_SIZE else _beginning(has_network, subset, _Same(prior if subset == ALL else None))
 
 
-def begin(size: int, has_network: bool, parts: Parts, prior: Prior | None) -> Tables:
-    """Return tables for a block of `size` bytes that have learnt nothing but the prior, which needs all parts."""
-    tables = make_tables(size, has_network, numbers(parts.contexts), numbers(parts.sets))
-    if prior is not None and parts == ALL:
+def begin(size: int, has_network: bool, subset: ContextSubset, prior: Prior | None) -> Tables:
+    """Return tables for a block of `size` bytes that have learnt nothing but the prior.
+
+    The prior is left out where the subset is not ALL.
+    """
+    tables = make_tables(size, has_network, numbers(subset.contexts), numbers(subset.sets))
+    if prior is not None and subset == ALL:
         prior.apply(tables)
     return tables
 
@@ -72,13 +75,13 @@ class Beginning:
         slots = SLOTS << line_bits(size)
         return tables if len(tables.slots) == slots else tables._replace(slots=np.zeros(slots, np.uint32))
 
-    def give_back(self, tables: Tables, windows: Windows, cursor: Cursor) -> None:
-        """Take tables that `take` returned, to be used again; windows, cursor: of the block that used them."""
-        count = int(cursor.logged[0])
-        if count > len(cursor.log) or len(self._free) >= MOST_FREE:
+    def give_back(self, tables: Tables, windows: Windows, decision: Decision) -> None:
+        """Take tables that `take` returned, to be used again; windows, decision: of the block that used them."""
+        count = int(decision.logged[0])
+        if count > len(decision.log) or len(self._free) >= MOST_FREE:
             return
-        places, split = cursor.log[:count], len(tables.adaptive_maps)
-        for name, at in (("adaptive_maps", places[places < split]), ("network_maps", places[places >= split] - split)):
+        places, split = decision.log[:count], len(tables.apms)
+        for name, at in (("apms", places[places < split]), ("network_maps", places[places >= split] - split)):
             getattr(tables, name)[at] = getattr(self._first, name)[at]
         for name in ("state_maps", "match_maps", "weights", "final_weights"):
             getattr(tables, name)[...] = getattr(self._first, name)
@@ -116,5 +119,5 @@ class _Same:
 
 
 @functools.lru_cache(4)
-def _beginning(has_network: bool, parts: Parts, prior: _Same) -> Beginning:
-    return Beginning(begin(1, has_network, parts, prior.prior))
+def _beginning(has_network: bool, subset: ContextSubset, prior: _Same) -> Beginning:
+    return Beginning(begin(1, has_network, subset, prior.prior))

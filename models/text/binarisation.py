@@ -1,7 +1,8 @@
-"""The shapes of the decisions that spell one byte: binary trees whose leaves are the bytes in their order.
+"""Binarisations of a byte: binary trees whose leaves are the bytes in their order.
 
-A symbol's bytes stay in order, so that every decision parts a range. FLAT asks for the bits of the byte, highest
-first. TEXT asks first what parts the usual bytes of text evenly: five decisions a byte instead of eight.
+The ensemble codes a byte as the decisions on the way from the root of such a tree to the byte's leaf. Since the bytes
+stay in order, every decision parts a range of them. FLAT asks for the bits of the byte, the highest first. TEXT asks
+first what parts the usual bytes of text evenly: it needs five decisions a byte of text instead of eight.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 FLAT, TEXT = 0, 1
-# Of every byte; `lmzip.models.training.shape` finds them.
+# The depth of every byte's leaf, a hexadecimal digit each. `lmzip.models.training.binarisation` found those of TEXT.
 _DEPTHS = (
     "8" * 256,
     "aaaaaaabb76887aaaaaaaaaaaaaabbbb499abcc999997778889999aaaa8999ab"
@@ -25,7 +26,7 @@ _DEPTHS = (
 MOST_DECISIONS = 13  # of a byte
 
 
-class Shape(NamedTuple):
+class Binarisation(NamedTuple):
     """The nodes of a tree over bytes, numbered level by level from 1, the root; row 0 is none.
 
     Four levels of decisions keep their counters side by side, in a line of 16 slots.
@@ -47,7 +48,7 @@ class _Node(NamedTuple):
     children: tuple[_Node | None, _Node | None]
 
 
-def make_shape(depths: Sequence[int]) -> Shape:
+def make_binarisation(depths: Sequence[int]) -> Binarisation:
     """Make the tree whose leaves have these depths, in order. Raises ValueError where there is none."""
     stack: list[tuple[int, int, int, _Node | None]] = []  # depth, first byte, end, node
     for byte, depth in enumerate(depths):
@@ -58,7 +59,7 @@ def make_shape(depths: Sequence[int]) -> Shape:
             stack.append((below - 1, first, end, _Node(first, middle, end, (zeros, ones))))
     if len(depths) != 256 or len(stack) != 1 or stack[0][0] != 0:
         raise ValueError("no tree over the bytes has these depths")
-    shape = Shape(*(np.zeros((256, *rest), np.int32) for rest in ((3,), (2,), (), (), ())))
+    made = Binarisation(*(np.zeros((256, *rest), np.int32) for rest in ((3,), (2,), (), (), ())))
     root = stack[0][3]
     assert root is not None
     queue = deque([(root, 0, 0, 1)])
@@ -68,20 +69,20 @@ def make_shape(depths: Sequence[int]) -> Shape:
         number += 1
         if depth and depth % 4 == 0:
             line, slot = number, 1
-        shape.range[number], shape.depth[number] = node[:3], depth
-        shape.line[number], shape.slot[number] = line, slot
+        made.range[number], made.depth[number] = node[:3], depth
+        made.line[number], made.slot[number] = line, slot
         for bit, child in enumerate(node.children):
             if child is not None:
-                shape.child[number, bit] = number + len(queue) + 1
+                made.child[number, bit] = number + len(queue) + 1
                 queue.append((child, depth + 1, line, 2 * slot + bit))
-    return shape
+    return made
 
 
-SHAPES = tuple(make_shape([int(depth, 16) for depth in depths]) for depths in _DEPTHS)
+BINARISATIONS = tuple(make_binarisation([int(depth, 16) for depth in depths]) for depths in _DEPTHS)
 
 
-def best_shape(data: bytes) -> int:
-    """Return the shape that spells data with the fewest decisions."""
+def choose_binarisation(data: bytes) -> int:
+    """Return FLAT or TEXT: the one that makes the fewest decisions of data."""
     counts = np.bincount(np.frombuffer(data, np.uint8), minlength=256)
     needed = [int(np.dot(counts, [int(depth, 16) for depth in depths])) for depths in _DEPTHS]
     return needed.index(min(needed))

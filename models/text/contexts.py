@@ -1,10 +1,9 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-"""What the counters know a byte by: the one place to add a context.
+"""The contexts by which counters are chosen: the one place to add a context.
 
-`remember` keeps running facts of a window up to date, byte by byte; `hash_contexts` turns them
-and the last bytes into one hash for each context. To add a context: write its hash to `out` in
-`hash_contexts`, raise CONTEXTS in parts.py, and describe it in FORMAT.md. A running fact it needs is a new
-index of a window's memory.
+`remember` keeps running facts of a window up to date, byte by byte. `hash_contexts` turns these facts and the last
+bytes into one hash for each context. To add a context: write its hash to `out` in `hash_contexts`, raise CONTEXTS in
+context_subset.py, and describe it in FORMAT.md. A running fact that it needs is a new slot of a window's memory.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ from lmzip.models.mixing.jit import combine, i64, inline, kernel, u32
 from lmzip.models.text.context_subset import CONTEXTS
 from lmzip.models.text.matches import EXPECTED, LENGTH, length_class
 
-# The facts in a window's memory, int64.
+# Slots of a window's memory, int64: the running facts.
 WORD, PREVIOUS_WORD, WORD_BEFORE = 0, 1, 2  # hashes of runs of letters in lower case; WORD is 0 between words
 LINE, LINE_ABOVE = 3, 4  # where the line and the one above begin
 FIELD = 5  # separators since the line began
 KINDS = 6  # the kinds of the last six bytes, 8 bits each
-SHAPE = 7  # the same, but runs of letters and of digits count once
+OUTLINE = 7  # the same, but runs of letters and of digits count once
 INDENTATION, FIRST_BYTE = 8, 9  # of the line
-TAG, IN_TAG = 10, 11  # hash of the last markup tag's name; whether it is being spelled
+TAG, IN_TAG = 10, 11  # hash of the last markup tag's name; whether the name goes on
 SYMBOL, SYMBOL_BEFORE = 12, 13  # the last two symbols
 FIELDS = 32  # of a line; the last one is the rest
 FIELDS_HERE = 14  # FIELDS_HERE + n: where field n of the line begins
@@ -28,9 +27,9 @@ FIELDS_ABOVE = FIELDS_HERE + FIELDS  # and that of the line above; 0: none
 AFTER_BYTE = FIELDS_ABOVE + FIELDS  # AFTER_BYTE + b: the last two bytes that followed a byte b
 PAIRS = 4096  # hashes of two bytes
 AFTER_PAIR = AFTER_BYTE + 256  # AFTER_PAIR + h: the same for two bytes with a hash h
-FACTS = AFTER_PAIR + PAIRS
-# What the network expects: its two likeliest symbols, of equals the first, or -1 without a network; the frequency of
-# the likeliest in sixteenths.
+MEMORY_SIZE = AFTER_PAIR + PAIRS
+# Slots of what the network expects: its two likeliest symbols, of equals the first, or -1 without a network; the
+# frequency of the likeliest in sixteenths.
 LIKELIEST, RUNNER_UP, CONFIDENCE = 0, 1, 2
 
 LETTER, DIGIT, BLANK, OTHER = 1, 2, 3, 4  # kinds; OTHER: bytes from 4 on that are none of these
@@ -75,8 +74,8 @@ def remember(history, size, memory):
 
     kind = LETTER if is_letter else DIGIT if is_digit else BLANK if byte == 32 else byte
     memory[KINDS] = ((memory[KINDS] << 8) | kind) & _LAST_SIX
-    if not ((is_letter or is_digit) and memory[SHAPE] & 0xFF == kind):
-        memory[SHAPE] = ((memory[SHAPE] << 8) | kind) & _LAST_SIX
+    if not ((is_letter or is_digit) and memory[OUTLINE] & 0xFF == kind):
+        memory[OUTLINE] = ((memory[OUTLINE] << 8) | kind) & _LAST_SIX
 
     if byte == 10:
         memory[LINE_ABOVE] = memory[LINE]
@@ -121,13 +120,15 @@ def best_match(matches):
     return expected, length
 
 
-@kernel
-def hash_contexts(history, size, memory, matches, expects, node, record, out):
-    """Write the hashes (CONTEXTS,) uint32 of the byte that follows history[:size].
+@inline
+def hash_contexts(block, w, node):
+    """Write the hashes (CONTEXTS,) uint32 of the contexts of the next byte of window w.
 
-    expects: (3,) what the network expects. node: where in the tree the byte begins, and so what of its symbol is
-    known. record: the length of the block's records in bytes; 0: it has lines.
+    node: where in the tree the byte begins, and so what of its symbol is known.
     """
+    windows, row_length = block.windows, block.row_length
+    history, size, memory, matches = windows.history[w], windows.size[w], windows.memory[w], windows.match[w]
+    expects, out = block.decision.expects, block.decision.hashes
     c1, c2 = _back(history, size, 1), _back(history, size, 2)
     c3, c4 = _back(history, size, 3), _back(history, size, 4)
     # The last 0 to 4, 6, 8 and 12 bytes.
@@ -159,7 +160,7 @@ def hash_contexts(history, size, memory, matches, expects, node, record, out):
     out[14] = combine(c3, c4)
     # Kinds of bytes.
     out[15] = combine(memory[KINDS] & 0xFFFFFFFF, c1)
-    out[16] = combine(combine(memory[SHAPE] & 0xFFFFFFFF, memory[SHAPE] >> 32), c1)
+    out[16] = combine(combine(memory[OUTLINE] & 0xFFFFFFFF, memory[OUTLINE] >> 32), c1)
     # Words.
     word, previous, before = i64(combine(memory[WORD], node)), memory[PREVIOUS_WORD], memory[WORD_BEFORE]
     out[5] = combine(combine(combine(word, previous), before), c1)
@@ -170,10 +171,11 @@ def hash_contexts(history, size, memory, matches, expects, node, record, out):
     has_above = memory[FIELDS_ABOVE + field] > 0
     field_above = _above(history, memory, at) if has_above else i64(0)
     out[18] = combine(combine(field_above, memory[FIELD]), memory[FIRST_BYTE])
-    if record > 0:
-        # Records: the bytes above, two above, and above on the left and right.
-        column, above, second = size % record, _back(history, size, record), _back(history, size, 2 * record)
-        left, right = _back(history, size, record + 1), _back(history, size, record - 1)
+    if row_length > 0:
+        # Rows: the bytes above, two above, and above on the left and right.
+        column = size % row_length
+        above, second = _back(history, size, row_length), _back(history, size, 2 * row_length)
+        left, right = _back(history, size, row_length + 1), _back(history, size, row_length - 1)
         trend = above + c1 - left
         out[19] = combine(combine(above, right), c1)
         out[20] = combine(combine(column, above), second)

@@ -11,16 +11,16 @@ _LOW = u32(255)
 
 
 @inline
-def expect_lines(cursor, tables, key):
+def expect_lines(decision, tables, key):
     """Have the lines fetched into the cache that find_lines will look for."""
     last = u32(len(tables.slots) // SLOTS - 1)
     for i in range(len(tables.contexts)):
-        h = combine(cursor.hashes[tables.contexts[i]], key)
+        h = combine(decision.hashes[tables.contexts[i]], key)
         prefetch(tables.slots, i64(h & last) * SLOTS)
 
 
 @kernel
-def find_lines(cursor, tables, key):
+def find_lines(decision, tables, key):
     """Find the counters of the next four decisions in every context.
 
     A line may stand in two places. The low bytes of its slots 1 and 2 are its label, that of slot
@@ -28,9 +28,9 @@ def find_lines(cursor, tables, key):
     """
     slots = tables.slots
     last = u32(len(slots) // SLOTS - 1)
-    expect_lines(cursor, tables, key)
+    expect_lines(decision, tables, key)
     for i in range(len(tables.contexts)):
-        h = combine(cursor.hashes[tables.contexts[i]], key)
+        h = combine(decision.hashes[tables.contexts[i]], key)
         line = i64(h & last) * SLOTS
         label = u32(h * u32(0x9E3779B1)) >> u32(16)
         low, high = label & _LOW, label >> u32(8)
@@ -46,16 +46,16 @@ def find_lines(cursor, tables, key):
                 slots[line + 1], slots[line + 2] = low, high
         if slots[line + 3] & _LOW < _LOW:
             slots[line + 3] += u32(1)
-        cursor.line[i] = line
+        decision.line[i] = line
 
 
 @inline
-def context_inputs(cursor, tables, slot):
+def context_inputs(decision, tables, slot):
     """Write the contexts' inputs; return the longest order that was seen before and how many were."""
-    inputs = cursor.inputs
+    inputs = decision.inputs
     order = seen = i64(0)
     for i in range(len(tables.contexts)):
-        counter = tables.slots[cursor.line[i] + slot]
+        counter = tables.slots[decision.line[i] + slot]
         state = i64(counter >> u32(8) & _LOW)
         k = FIRST_CONTEXT + INPUTS_EACH * i
         if state == 0:
@@ -73,10 +73,10 @@ def context_inputs(cursor, tables, slot):
 
 
 @inline
-def learn_counters(cursor, tables, slot, bit):
+def learn_counters(decision, tables, slot, bit):
     """Move the counters of a decision, and what is known of their states, towards its bit."""
     for i in range(len(tables.contexts)):
-        at = cursor.line[i] + slot
+        at = decision.line[i] + slot
         counter = tables.slots[at]
         state, probability = i64(counter >> u32(8) & _LOW), i32(counter >> u32(16))
         if state:

@@ -1,5 +1,5 @@
 # mypy: allow-untyped-defs, allow-incomplete-defs, allow-untyped-calls
-"""The ensemble at work on one block: symbols of many windows to binary decisions and back."""
+"""The context-mixing ensemble at work on one block: symbols of many windows to binary decisions and back."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from lmzip.coders import CoderError
 from lmzip.coders.bits import NO_BITS, BitReader
+from lmzip.models.mixing.coding import IMPOSSIBLE, make_coding, take_decisions
 from lmzip.models.mixing.digest import DecisionDigest
 from lmzip.models.text import state
 from lmzip.models.text.beginning import LOG, begin, beginning_of
 from lmzip.models.text.binarisation import FLAT, MOST_DECISIONS, TEXT
-from lmzip.models.text.context_subset import ALL, Parts
+from lmzip.models.text.context_subset import ALL, ContextSubset
 from lmzip.models.text.decisions import code
 from lmzip.models.text.numbers import HISTORY_LIMIT
 from lmzip.models.text.prior import Prior
@@ -37,30 +38,30 @@ class Ensemble:
     """
 
     def __init__(
-        self, tree: Tree, windows: int, size: int, record: int, has_network: bool, parts: Parts = ALL,
+        self, tree: Tree, windows: int, size: int, row_length: int, has_network: bool, subset: ContextSubset = ALL,
         prior: Prior | None = None,
     ) -> None:  # fmt: skip
-        """size: bytes of the block. record: length of its records in bytes, 0 for none.
+        """size: bytes of the block. row_length: bytes of the rows that it consists of, 0 for none.
 
-        prior: what to begin with where all parts are used, None for nothing.
+        prior: what to begin with where all contexts and sets are used, None for nothing.
         Coding raises ValueError where a window grows beyond HISTORY_LIMIT.
         """
         self._limit = HISTORY_LIMIT * size // windows
-        self._tree, self._record = tree, record
+        self._tree, self._row_length = tree, row_length
         self._longest = int(tree.length.max())
         self._windows = state.make_windows(windows, _FIRST_CAPACITY)
-        self._beginning = beginning_of(size, has_network, parts, prior)
+        self._beginning = beginning_of(size, has_network, subset, prior)
         if self._beginning is None:
-            self.tables, log = begin(size, has_network, parts, prior), 0
+            self.tables, log = begin(size, has_network, subset, prior), 0
         else:
             self.tables, log = self._beginning.take(size), LOG
-        self._cursor = state.make_cursor(len(tree.length) if has_network else 0, len(self.tables.contexts), log)
+        self._decision = state.make_decision(len(tree.length) if has_network else 0, len(self.tables.contexts), log)
         self._done = 0
 
     def release(self) -> None:
         """Give up the tables, so that another small block may have them; the ensemble is of no more use then."""
         if self._beginning is not None:
-            self._beginning.give_back(self.tables, self._windows, self._cursor)
+            self._beginning.give_back(self.tables, self._windows, self._decision)
             self._beginning = None
 
     def encode(self, symbols: Symbols, frequencies: NDArray[np.uint32] | None) -> tuple[Bits, Probabilities]:
@@ -87,27 +88,23 @@ class Ensemble:
         if frequencies is None:
             frequencies = np.zeros((*symbols.shape, 0), np.uint32)
         frequencies = np.ascontiguousarray(frequencies)
-        most = symbols.size * (1 + MOST_DECISIONS) * self._longest
-        bits, probabilities = np.empty(most, np.uint8), np.empty(most, np.uint16)
-        count = code(
-            self._windows, self._cursor, self.tables, self._tree, self._record, self._done - first, first,
-            frequencies, symbols, bits, probabilities, reader,
-        )  # fmt: skip
-        if count < 0:
-            raise CoderError("coded data does not fit the probabilities")
+        coding = make_coding(symbols.size * (1 + MOST_DECISIONS) * self._longest, reader)
+        block = state.Block(self._windows, self._decision, self.tables, self._tree, self._row_length)
+        if code(block, self._done - first, first, frequencies, symbols, coding) < 0:
+            raise CoderError(IMPOSSIBLE)
         self._done += symbols.size
-        return bits[:count], probabilities[:count]
+        return take_decisions(coding)
 
 
 REFERENCE_DIGEST = "04cca2436e1e40ca"
 
 
 def reference_digest() -> str:
-    """Return the hash of the probabilities of a fixed block, lines, repeats and noise, in both shapes."""
+    """Return the hash of the probabilities of a fixed block, lines, repeats and noise, in both binarisations."""
     vocabulary = sorted([*(bytes([byte]) for byte in range(256)), b"ab", b"abc", b", "])
     digest = DecisionDigest()
-    for shape in (FLAT, TEXT):
-        _digest_block(make_tree(vocabulary, shape), digest)
+    for binarisation in (FLAT, TEXT):
+        _digest_block(make_tree(vocabulary, binarisation), digest)
     return digest.hexdigest()
 
 

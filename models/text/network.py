@@ -17,29 +17,30 @@ from lmzip.models.text.state import (
     PIECE,
 )
 
-# Parts of the network's frequencies, in a cursor's mass.
-BELOW, HERE, LEFT = 0, 1, 2  # of the symbols before the node's range; in the range; in its part behind a 0
+# Sums of the network's frequencies, slots of a decision's mass: of the symbols before the node's range, of those in
+# the range, of those in the part of the range that a 0 leads to.
+BELOW, HERE, LEFT = 0, 1, 2
 
 
 @inline
-def weigh(cursor, frequencies):
+def weigh(decision, frequencies):
     """Sum up the network's frequencies (alphabet,) of the next symbol, piece by piece, and see what it expects."""
     total = i32(0)
-    for piece in range(len(cursor.sums)):
-        cursor.sums[piece] = total
+    for piece in range(len(decision.sums)):
+        decision.sums[piece] = total
         part, largest = frequencies[piece * PIECE : (piece + 1) * PIECE], u32(0)
         for i in range(len(part)):  # from 0, so that it is compiled to vectors
             total = i32(total + i32(part[i]))
             largest = max(largest, part[i])
-        cursor.peaks[piece] = largest
-    cursor.mass[BELOW], cursor.mass[HERE] = 0, total
-    if len(cursor.sums):
-        likeliest = _likeliest(cursor.peaks, frequencies)
+        decision.peaks[piece] = largest
+    decision.mass[BELOW], decision.mass[HERE] = 0, total
+    if len(decision.sums):
+        likeliest = _likeliest(decision.peaks, frequencies)
         frequency, piece = frequencies[likeliest], likeliest // PIECE
         frequencies[likeliest] = 0  # for now
-        cursor.peaks[piece] = _largest(frequencies[piece * PIECE : (piece + 1) * PIECE])
-        cursor.expects[LIKELIEST], cursor.expects[RUNNER_UP] = likeliest, _likeliest(cursor.peaks, frequencies)
-        cursor.expects[CONFIDENCE] = min(i64(frequency >> u32(20)), 15)
+        decision.peaks[piece] = _largest(frequencies[piece * PIECE : (piece + 1) * PIECE])
+        decision.expects[LIKELIEST], decision.expects[RUNNER_UP] = likeliest, _likeliest(decision.peaks, frequencies)
+        decision.expects[CONFIDENCE] = min(i64(frequency >> u32(20)), 15)
         frequencies[likeliest] = frequency
 
 
@@ -65,13 +66,13 @@ def _likeliest(peaks, frequencies):
 
 
 @inline
-def split(cursor, frequencies, middle):
+def split(decision, frequencies, middle):
     """Split the mass of a node's range at a symbol."""
-    total = cursor.sums[middle // PIECE]
+    total = decision.sums[middle // PIECE]
     part = frequencies[middle // PIECE * PIECE : middle]
     for i in range(len(part)):
         total = i32(total + i32(part[i]))
-    cursor.mass[LEFT] = total - cursor.mass[BELOW]
+    decision.mass[LEFT] = total - decision.mass[BELOW]
 
 
 @inline
@@ -96,12 +97,12 @@ def _ln(table, value):
 
 
 @inline
-def network_inputs(cursor, tables, partial, depth, last):
+def network_inputs(decision, tables, partial, depth, last):
     """Write the network's inputs; last: the last byte."""
-    left = cursor.mass[LEFT]
-    logit = (_ln(tables.log, max(cursor.mass[HERE] - left, 1)) - _ln(tables.log, max(left, 1))) >> 4
+    left = decision.mass[LEFT]
+    logit = (_ln(tables.log, max(decision.mass[HERE] - left, 1)) - _ln(tables.log, max(left, 1))) >> 4
     logit = min(max(i32(logit), i32(-LOGIT_MAX)), i32(LOGIT_MAX))
-    inputs, steps = cursor.inputs, cursor.network_steps
+    inputs, steps = decision.inputs, decision.network_steps
     inputs[NETWORK_LOGIT] = logit
     inputs[NETWORK_PROBABILITY] = (squash(tables.squash, logit) - 32768) >> 5
     step, part = step_of(logit)

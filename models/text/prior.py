@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save
 
-from lmzip.models.mixing import apm, mixer
-from lmzip.models.text import context_subset, matches
+from lmzip.models.mixing import apm
+from lmzip.models.text import context_subset, matches, weight_sets
 from lmzip.models.text.state import NETWORK_NODES, Tables, inputs_for
 
 _UNIT = 4  # of a weight in a prior, in units of the mixer's: so that it fits 16 bits
@@ -31,7 +31,7 @@ class Prior(NamedTuple):
     network_maps: NDArray[np.uint16]  # (NETWORK_NODES * STEPS,) of the map by node
 
     def apply(self, tables: Tables) -> None:
-        """Write the prior into tables that use all parts and have learnt nothing."""
+        """Write the prior into tables that use all contexts and sets, and have learnt nothing."""
         tables.weights[self.rows] = self.weights.astype(np.int32) * _UNIT
         tables.final_weights[:] = self.final_weights
         tables.match_maps[:] = self.match_maps
@@ -63,7 +63,7 @@ def load_prior(path: Path) -> Prior:
     shapes = {
         "rows": (len(arrays.get("rows", ())),),
         "weights": (len(arrays.get("rows", ())), inputs_for(context_subset.CONTEXTS)),
-        "final_weights": (mixer.FINAL_ROWS, context_subset.SETS),
+        "final_weights": (weight_sets.FINAL_ROWS, weight_sets.SETS),
         "match_maps": (matches.MATCHES, matches.MISSES * matches.LENGTHS),
         "state_maps": (context_subset.CONTEXTS, 256),
         "network_maps": (NETWORK_NODES * apm.STEPS,),
@@ -73,6 +73,6 @@ def load_prior(path: Path) -> Prior:
         name: (shapes[name], dtypes[name]) for name in Prior._fields
     }:
         raise ValueError(f"{path}: not a prior for this version's ensemble")
-    if len(arrays["rows"]) and arrays["rows"].max() >= mixer.ROWS:
+    if len(arrays["rows"]) and arrays["rows"].max() >= weight_sets.ROWS:
         raise ValueError(f"{path}: a row of weights that does not exist")
     return Prior(**arrays)

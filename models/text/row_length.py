@@ -1,4 +1,4 @@
-"""Does a block consist of records of one length: rows of a table, samples, lines of an image?"""
+"""Does a block consist of rows of one length: of a table, of an image, or of samples of several bytes?"""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _LEAST = 0.08  # of the chances to recur that a distance must take beyond its ne
 _MOST_TEXT = 0.995  # share of printable bytes and those above 127, from which on a block is text
 
 
-def find_record(data: bytes) -> int:
-    """Return the length of a block's records in bytes, 2 to LONGEST, or 0: it has none, or is text.
+def find_row_length(data: bytes) -> int:
+    """Return the length of a block's rows in bytes, 2 to LONGEST, or 0: it has none, or is text.
 
-    Equal bytes recur at the distance of a record more often than one byte nearer or farther.
+    Equal bytes recur at the distance of a row more often than one byte nearer or farther.
     The gain is counted as a share of what the neighbours leave, so that it shows in an image
     that is white nearly everywhere as well. Of distances that do nearly as well as the best one
-    the shortest counts, as a multiple of a record is no record.
+    the shortest counts, since several rows are no row.
     """
     start = max(len(data) - _SAMPLE, 0) // 2
     sample = np.frombuffer(data, np.uint8, min(len(data), _SAMPLE), start)

@@ -1,4 +1,4 @@
-"""What the ensemble remembers: of every window, and, shared by all, what it has learnt of the block."""
+"""What the kernels of the ensemble work on: the windows, the decision at hand, what the block has taught, the block."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.mixing import apm, logistic, mixer
-from lmzip.models.text import context_subset, contexts, matches, numbers
+from lmzip.models.mixing import apm, logistic
+from lmzip.models.text import contexts, matches, numbers
+from lmzip.models.text.context_subset import CONTEXTS
+from lmzip.models.text.tree import Tree
+from lmzip.models.text.weight_sets import FINAL_ROWS, ROWS, SETS
 
 # Inputs of the mixer: the network's logit and its probability, a constant, what the maps make of
 # the network, two of every match, INPUTS_EACH of every context; filled up to a multiple of 16.
@@ -21,9 +24,9 @@ PIECE = 64  # symbols whose frequencies are summed up together
 SLOTS = 16  # of a line of counters
 NETWORK_NODES = 512
 NETWORK_ROWS = NETWORK_NODES + (1 << 16)
-MAPS = 3  # adaptive maps behind the mixer
+APMS = 3  # behind the mixer: by the last byte, by the last two bytes, by the longest match
 SMALLEST_LINE_BITS, LARGEST_LINE_BITS = 14, 23
-BEGIN_MAP_1, BEGIN_MAP_2, MAP_ROWS = 1 << 16, 5 << 16, (5 << 16) + matches.LENGTHS * 512
+FIRST_OF_TWO_BYTES, FIRST_OF_MATCH, APM_ROWS = 1 << 16, 5 << 16, (5 << 16) + matches.LENGTHS * 512
 
 
 class Windows(NamedTuple):
@@ -31,24 +34,24 @@ class Windows(NamedTuple):
 
     history: NDArray[np.uint8]  # (windows, capacity)
     size: NDArray[np.int64]  # (windows,) bytes of the history
-    memory: NDArray[np.int64]  # (windows, contexts.FACTS)
+    memory: NDArray[np.int64]  # (windows, contexts.MEMORY_SIZE)
     match: NDArray[np.int64]  # (windows, matches.MATCHES, matches.FIELDS)
 
 
-class Cursor(NamedTuple):
-    """What is known of the decision that is being coded."""
+class Decision(NamedTuple):
+    """What is known of the decision at hand, which is predicted, coded and learnt."""
 
     sums: NDArray[np.int32]  # (pieces,) of the network's frequencies before a piece; (0,): no network
     peaks: NDArray[np.uint32]  # (pieces,) the largest of a piece
-    expects: NDArray[np.int64]  # (3,) of the network, see contexts.py
-    mass: NDArray[np.int32]  # (3,) see network.py
+    expects: NDArray[np.int64]  # (3,) by LIKELIEST, RUNNER_UP, CONFIDENCE of contexts.py
+    mass: NDArray[np.int32]  # (3,) by BELOW, HERE, LEFT of network.py
     hashes: NDArray[np.uint32]  # (CONTEXTS,) of the byte
-    line: NDArray[np.int64]  # (contexts in use,) first slot of the line
+    line: NDArray[np.int64]  # (contexts in use,) the first slot of the line of each
     inputs: NDArray[np.int32]  # (inputs,)
-    rows: NDArray[np.int64]  # (SETS,) rows of weights
+    rows: NDArray[np.int64]  # (SETS,) the row of weights that each set has chosen
     outputs: NDArray[np.int32]  # (SETS + 1,) of the sets, then of the final mixer
-    network_steps: NDArray[np.int64]  # (NETWORK_MAPS + 1,) as steps, in the maps of the network
-    steps: NDArray[np.int64]  # (MAPS + 1,) places in the adaptive maps, then the part of the next step
+    network_steps: NDArray[np.int64]  # (NETWORK_MAPS + 1,) as steps, in the APMs of the network
+    steps: NDArray[np.int64]  # (APMS + 1,) support points in the APMs, then the part of the next step
     log: NDArray[np.int64]  # entries of maps that were learnt, see beginning.py; (0,): nobody wants to know
     logged: NDArray[np.int64]  # (1,) how many there were
 
@@ -60,12 +63,12 @@ class Tables(NamedTuple):
     sets: NDArray[np.int64]  # of weights, those in use
     slots: NDArray[np.uint32]  # (lines * SLOTS,): probability << 16 | state << 8 | a byte of the line's label
     state_maps: NDArray[np.uint32]  # (contexts in use, 256): probability << 10 | times seen
-    network_maps: NDArray[np.int32]  # (NETWORK_ROWS * STEPS + 1,) as adaptive_maps
+    network_maps: NDArray[np.int32]  # (NETWORK_ROWS * STEPS + 1,) as apms, of what came of the network's predictions
     match_maps: NDArray[np.int32]  # (MATCHES, MISSES * LENGTHS): probability that the expected bit comes, of 2**22
     match_index: NDArray[np.int64]  # (MATCHES, 2**INDEX_BITS)
     weights: NDArray[np.int32]  # (ROWS, inputs)
     final_weights: NDArray[np.int32]  # (FINAL_ROWS, SETS)
-    adaptive_maps: NDArray[np.int32]  # (MAP_ROWS * STEPS + 1,) probabilities of 65536
+    apms: NDArray[np.int32]  # (APM_ROWS * STEPS + 1,) probabilities of 65536, see mixing/apm.py
     next_state: NDArray[np.uint8]  # (states, 2)
     rate: NDArray[np.int32]  # (states,) of 65536
     confidence: NDArray[np.int32]  # (states,) of 256
@@ -75,28 +78,41 @@ class Tables(NamedTuple):
     log: NDArray[np.int32]  # (1025,)
 
 
+class Block(NamedTuple):
+    """One block: all that its kernels share."""
+
+    windows: Windows
+    decision: Decision
+    tables: Tables
+    tree: Tree
+    row_length: int  # bytes of the rows that the data consists of; 0: it has lines
+
+
 def make_windows(count: int, capacity: int) -> Windows:
     """Return windows that have seen nothing."""
     match = np.zeros((count, matches.MATCHES, matches.FIELDS), np.int64)
     match[:, :, matches.EXPECTED] = -1
     history, size = np.zeros((count, capacity), np.uint8), np.zeros(count, np.int64)
-    return Windows(history, size, np.zeros((count, contexts.FACTS), np.int64), match)
+    return Windows(history, size, np.zeros((count, contexts.MEMORY_SIZE), np.int64), match)
 
 
-def make_cursor(alphabet: int, used: int, log: int = 0) -> Cursor:
-    """Return a cursor; alphabet: 0 for no network; used: number of contexts in use; log: how many entries it has."""
-    return Cursor(
+def make_decision(alphabet: int, used: int, log: int = 0) -> Decision:
+    """Return room for a decision.
+
+    alphabet: 0 for no network. used: the number of contexts in use. log: how many entries the log has.
+    """
+    return Decision(
         sums=np.zeros(-(-alphabet // PIECE), np.int32),
         peaks=np.zeros(-(-alphabet // PIECE), np.uint32),
         expects=np.array([-1, -1, 0]),
         mass=np.zeros(3, np.int32),
-        hashes=np.zeros(context_subset.CONTEXTS, np.uint32),
+        hashes=np.zeros(CONTEXTS, np.uint32),
         line=np.zeros(used, np.int64),
         inputs=np.zeros(inputs_for(used), np.int32),
-        rows=np.zeros(context_subset.SETS, np.int64),
-        outputs=np.zeros(context_subset.SETS + 1, np.int32),
+        rows=np.zeros(SETS, np.int64),
+        outputs=np.zeros(SETS + 1, np.int32),
         network_steps=np.zeros(NETWORK_MAPS + 1, np.int64),
-        steps=np.zeros(MAPS + 1, np.int64),
+        steps=np.zeros(APMS + 1, np.int64),
         log=np.zeros(log, np.int64),
         logged=np.zeros(1, np.int64),
     )
@@ -121,7 +137,7 @@ def make_tables(size: int, has_network: bool, used: NDArray[np.int64], sets: NDA
     state_maps[:, : len(counts)] = ((2 * counts[:, 1] + 1) * (1 << 22) // (2 * seen + 2)) << 10
     lengths = np.arange(matches.LENGTHS)
     match_maps = np.tile(np.minimum(60 + 2 * lengths, 97) * (1 << 22) // 100, (matches.MATCHES, matches.MISSES))
-    weights = np.zeros((mixer.ROWS, inputs_for(n)), np.int32)
+    weights = np.zeros((ROWS, inputs_for(n)), np.int32)
     weights[:, NETWORK_LOGIT] = 40000 if has_network else 0
     weights[:, FIRST_MATCH : FIRST_CONTEXT : matches.INPUTS_A_MATCH] = 8000
     end = FIRST_CONTEXT + INPUTS_EACH * n
@@ -138,10 +154,10 @@ def make_tables(size: int, has_network: bool, used: NDArray[np.int64], sets: NDA
         match_maps=match_maps.astype(np.int32),
         match_index=np.full((matches.MATCHES, 1 << matches.INDEX_BITS), -1, np.int64),
         weights=weights,
-        final_weights=np.full((mixer.FINAL_ROWS, context_subset.SETS), 65536 // len(sets), np.int32),
-        adaptive_maps=np.append(np.tile(support, MAP_ROWS), support[-1]).astype(np.int32),
+        final_weights=np.full((FINAL_ROWS, SETS), 65536 // len(sets), np.int32),
+        apms=np.append(np.tile(support, APM_ROWS), support[-1]).astype(np.int32),
         next_state=next_state.astype(np.uint8),
-        rate=(131072 // (2 * seen + 3)).astype(np.int32),
+        rate=logistic.counter_rates()[seen],
         confidence=(256 * seen // (seen + 1)).astype(np.int32),
         share=(65536 // np.arange(2, 258)).astype(np.int32),
         stretch=logistic.stretch_table(),

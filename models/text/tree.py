@@ -1,8 +1,8 @@
-"""The binary decisions that spell a symbol.
+"""The tree of binary decisions that stand for a symbol.
 
-Symbols are byte strings in byte order, so those with a common prefix are a range of ids. A
-symbol is spelled byte by byte, each by the decisions of a shape (shapes.py), and where it may end although longer
-ones go on, a decision says whether it does. Decisions with one outcome only are left out.
+Symbols are byte strings in byte order, so those with a common prefix are a range of ids. A symbol is binarised byte by
+byte (binarisation.py). Where a symbol may end although longer ones go on, one more decision says whether it does.
+Decisions with only one outcome are left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lmzip.models.text.binarisation import SHAPES, TEXT
+from lmzip.models.text.binarisation import BINARISATIONS, TEXT
 
 _MOST_KNOWN = 8
 
@@ -20,7 +20,7 @@ _MOST_KNOWN = 8
 class Tree(NamedTuple):
     """A node is a decision among the symbols of a range; the first node is the root.
 
-    Slot 0 of a line of counters says whether the symbol ends, the others are the shape's.
+    Slot 0 of a line of counters is for whether the symbol ends. The others are those of the binarisation.
     """
 
     first: NDArray[np.int32]  # (nodes,) the range first .. end - 1
@@ -28,19 +28,19 @@ class Tree(NamedTuple):
     end: NDArray[np.int32]  # (nodes,)
     child: NDArray[np.int32]  # (nodes, 2) a node, or ~symbol
     depth: NDArray[np.int32]  # (nodes,) bytes of the symbol that are known
-    partial: NDArray[np.int32]  # (nodes,) where in the next byte's shape; 0: does the symbol end here?
+    partial: NDArray[np.int32]  # (nodes,) the node in the binarisation of the next byte; 0: does the symbol end here?
     known: NDArray[np.int32]  # (nodes,) how many decisions of the next byte are made, at most 8
     line: NDArray[np.int32]  # (nodes,) key of the line
     slot: NDArray[np.int32]  # (nodes,) 0 .. 15
-    bytes: NDArray[np.int32]  # (256, 3) by partial: the bytes that a decision parts, see Shape.range
-    spelling: NDArray[np.uint8]  # (symbols, longest)
+    range: NDArray[np.int32]  # (256, 3) by partial: the bytes that a decision parts, see Binarisation.range
+    bytes: NDArray[np.uint8]  # (symbols, longest) the bytes of each symbol
     length: NDArray[np.int32]  # (symbols,)
 
 
-def make_tree(vocabulary: list[bytes], shape: int = TEXT) -> Tree:
-    """Make the tree of a vocabulary: distinct byte strings, sorted, none empty."""
-    spelled = SHAPES[shape]
-    children, middles = spelled.child.tolist(), spelled.range[:, 1].tolist()
+def make_tree(vocabulary: list[bytes], binarisation: int = TEXT) -> Tree:
+    """Make the tree of a vocabulary: distinct byte strings, sorted, none empty. binarisation: FLAT or TEXT."""
+    of_byte = BINARISATIONS[binarisation]
+    children, middles = of_byte.child.tolist(), of_byte.range[:, 1].tolist()
     nodes: list[tuple[int, int, int, int, int]] = []
     child: list[list[int]] = []
 
@@ -64,12 +64,12 @@ def make_tree(vocabulary: list[bytes], shape: int = TEXT) -> Tree:
 
     grow(0, len(vocabulary), 0, 1)
     first, middle, end, depth, partial = np.array(nodes, np.int32).T.copy()
-    known = np.minimum(spelled.depth, _MOST_KNOWN)[partial]
+    known = np.minimum(of_byte.depth, _MOST_KNOWN)[partial]
     length = np.array([len(token) for token in vocabulary], np.int32)
-    spelling = np.zeros((len(vocabulary), length.max()), np.uint8)
-    for row, token in zip(spelling, vocabulary, strict=True):
+    symbol_bytes = np.zeros((len(vocabulary), length.max()), np.uint8)
+    for row, token in zip(symbol_bytes, vocabulary, strict=True):
         row[: len(token)] = list(token)
     return Tree(
-        first, middle, end, np.array(child, np.int32), depth, partial, known, spelled.line[partial],
-        spelled.slot[partial], spelled.range, spelling, length,
+        first, middle, end, np.array(child, np.int32), depth, partial, known, of_byte.line[partial],
+        of_byte.slot[partial], of_byte.range, symbol_bytes, length,
     )  # fmt: skip

@@ -43,7 +43,7 @@ def sound(path: Path, rng: np.random.Generator) -> tuple[NDArray[np.int32], int]
         return file.read(frames, dtype="int32", always_2d=True) >> 32 - depth, depth
 
 
-def spelled(kind: str, folder: Path, seed: int) -> Iterator[NDArray[np.int32]]:
+def sequences(kind: str, folder: Path, seed: int) -> Iterator[NDArray[np.int32]]:
     """Yield the symbols of every file, the mark of a beginning before them; the last files are for validation."""
     rng = np.random.default_rng(seed)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -63,7 +63,7 @@ def spelled(kind: str, folder: Path, seed: int) -> Iterator[NDArray[np.int32]]:
 @click.option("--seed", default=0)
 def main(kind: str, folder: Path, out: Path, seed: int) -> None:
     """Spell the files of FOLDER into OUT."""
-    pieces = list(spelled(kind, folder, seed))
+    pieces = list(sequences(kind, folder, seed))
     if not pieces:
         raise click.ClickException(f"{folder}: nothing of the kind {kind} there")
     out.mkdir(parents=True, exist_ok=True)

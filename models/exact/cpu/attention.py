@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from lmzip.models.exact.arithmetic import ATTENTION_ONE
+from lmzip.models.exact.cpu.arguments import Cache, Queries
 from lmzip.models.exact.cpu.panels import LANES, product, weight_product
 from lmzip.models.exact.cpu.rows import (
     MINUS_INFINITY,
@@ -61,16 +65,24 @@ def _written(count, capacity):
     return written
 
 
+class _Sight(NamedTuple):
+    """What a position sees."""
+
+    written: NDArray[np.int32]  # (slots,) the position in each slot, NEVER where none is
+    position: int
+    window: int  # all but the last `window` positions up to its own are hidden
+
+
 @kernel
-def _softmax(dots, query_scale, key_scale, value_scale, written, position, window, z, share, weights, factor):
+def _softmax(dots, query_scale, key_scale, value_scale, sight, scratch, weights, factor):
     """Turn dots (group, slots) int32 of one position's queries into integer weights of the values.
 
-    query_scale: (group,); key_scale, value_scale: (at least slots,); written: (slots,) int32, the position in
-    each slot: all but the last `window` up to the queries' own get the weight 0. z, share: float32 scratch
-    (slots,). weights: (group, slots) int16 and factor (group,) float32, the result: what turns the
-    weighted sums of int8 values into float32.
+    query_scale: (group,); key_scale, value_scale: (at least slots,). sight: a _Sight; slots that it hides get the
+    weight 0. scratch: (2, slots) float32. weights: (group, slots) int16 and factor (group,) float32, the result: what
+    turns the weighted sums of int8 values into float32.
     """
-    slots, position, window = len(written), i32(position), u32(window)
+    written, position, window = sight.written, i32(sight.position), u32(sight.window)
+    slots, z, share = len(written), scratch[0], scratch[1]
     value_largest = ZERO
     for s in range(slots):
         value_largest = max(value_largest, value_scale[s] if u32(position - written[s]) < window else ZERO)
@@ -92,41 +104,42 @@ def _softmax(dots, query_scale, key_scale, value_scale, written, position, windo
 
 
 @kernel
-def _enter(
-    y, scale, weight_scale, bias, q_gain, k_gain, key_most, eps, cos, sin, start,
-    keys, values, key_scale, value_scale, queries, query_most, query_scale,
-):  # fmt: skip
-    """Put the keys and values of the new positions of one window into the cache and their queries into `queries`.
+def _of_window(cache, b):
+    """Return the Cache of one window."""
+    return Cache(cache.keys[b], cache.values[b], cache.key_scale[b], cache.value_scale[b])
 
-    y: (steps, at least qkv_rows) int32, the joined product; scale: (steps,). queries: (kv_heads, steps * group,
-    head_dim) int16, integers up to query_most, and query_scale (kv_heads, steps * group), the result. The others: see
-    `attention`, without the batch.
+
+@kernel
+def _enter(y, scale, layer, cos, sin, start, cache, queries):
+    """Put the keys and values of new positions of one window into its Cache, and their queries into a Queries.
+
+    y: (steps, at least outputs of qkv) int32, the joined product; scale: (steps,). The others: see `attention`.
     """
-    kv_heads, capacity = key_scale.shape
+    keys, values, heads = cache.keys, cache.values, layer.heads
+    kv_heads, capacity = cache.key_scale.shape
     parts, half = keys.shape[0], keys.shape[3]
     piece = 2 * values.shape[3]
     dim = 2 * half
-    heads = len(weight_scale) // dim - 2 * kv_heads
-    group = heads // kv_heads
+    query_heads = len(layer.qkv.scale) // dim - 2 * kv_heads
+    group = query_heads // kv_heads
     query_factor = f32(f64(1) / np.sqrt(f64(dim)))
-    flat = np.empty(len(weight_scale), f32)
+    flat = np.empty(len(layer.qkv.scale), f32)
     f = flat.reshape(-1, dim)
     turned = np.empty(dim, f32)
     rounded = np.empty(dim, i16)
     for t in range(y.shape[0]):
-        position = start + t
-        slot = position % capacity
-        values_of(y[t], scale[t], weight_scale, bias, flat)
-        for h in range(heads + kv_heads):
-            if len(q_gain):
-                _norm_head(f[h], q_gain if h < heads else k_gain, eps)
+        slot = (start + t) % capacity
+        values_of(y[t], scale[t], layer.qkv, flat)
+        for h in range(query_heads + kv_heads):
+            if len(heads.query_gain):
+                _norm_head(f[h], heads.query_gain if h < query_heads else heads.key_gain, layer.norm.eps)
             if len(cos):
                 _rotate(f[h], cos[t], sin[t], turned)
-        for h in range(heads):
+        for h in range(query_heads):
             g, i = h // group, t * group + h % group
-            query_scale[g, i] = quantise(f[h], query_most, queries[g, i]) * query_factor
+            queries.scale[g, i] = quantise(f[h], heads.query_most, queries.integers[g, i]) * query_factor
         for g in range(kv_heads):
-            key_scale[g, slot] = quantise(f[heads + g], key_most, rounded)
+            cache.key_scale[g, slot] = quantise(f[query_heads + g], heads.key_most, rounded)
             panel, lane = slot // LANES, 2 * (slot % LANES)
             if parts == 2:
                 for i in range(dim):
@@ -136,7 +149,7 @@ def _enter(
             for i in range(half):
                 keys[0, g, panel, i, lane] = rounded[2 * i]
                 keys[0, g, panel, i, lane + 1] = rounded[2 * i + 1]
-            value_scale[g, slot] = quantise(f[heads + kv_heads + g], QUANT, rounded)
+            cache.value_scale[g, slot] = quantise(f[query_heads + kv_heads + g], QUANT, rounded)
             for i in range(dim):
                 values[g, slot // piece, i // LANES, slot % piece // 2, 2 * (i % LANES) + slot % 2] = rounded[i]
 
@@ -176,21 +189,19 @@ def _mix(weights, values, factor, mixed, out):
 
 
 @kernel
-def _attend(
-    queries, query_scale, start, written, window, keys, values, key_scale, value_scale, out_most, q_out, scale_out
-):
-    """Attend from the new positions of one window to the last `window` ones, some steps at a time to fill the tiles.
+def _attend(queries, sight, cache, out_most, q_out, scale_out):
+    """Attend from the new positions of one window to those that they see, some steps at a time to fill the tiles.
 
-    queries, query_scale: see `_enter`. written: (slots,) int32, the position in each slot. q_out, scale_out: (steps,
-    heads * head_dim) int16, integers up to out_most, and (steps,), the result. The others: see `attention`.
+    queries: the Queries of the new positions. sight: the _Sight of the first of them. cache: of the window. q_out,
+    scale_out: (steps, heads * head_dim) int16, integers up to out_most, and (steps,), the result.
     """
-    steps, kv_heads, dim = len(scale_out), len(queries), queries.shape[2]
-    group, slots = queries.shape[1] // steps, len(written)
+    keys, values = cache.keys, cache.values
+    steps, kv_heads, dim = len(scale_out), len(queries.integers), queries.integers.shape[2]
+    group, slots = queries.integers.shape[1] // steps, len(sight.written)
     piece = 2 * values.shape[3]  # slots whose weighted values are added up in 32 bits
     pieces = -(-slots // piece)
     together = min(max(1, ATTEND_ROWS // group), steps)
-    z = np.empty(slots, f32)
-    share = np.empty(slots, f32)
+    scratch = np.empty((2, slots), f32)
     out = np.empty((together, kv_heads * group, dim), f32)
     for first in range(0, steps, together):
         count = min(together, steps - first)
@@ -204,12 +215,13 @@ def _attend(
         heads_out = np.empty((rows, dim), f32)
         for g in range(kv_heads):
             a = first * group
-            _score(queries[g, a : a + rows], keys[:, g], high_dots, dots)
+            _score(queries.integers[g, a : a + rows], keys[:, g], high_dots, dots)
             for t in range(count):
                 b, e = t * group, (t + 1) * group
                 _softmax(
-                    dots[b:e], query_scale[g, a + b : a + e], key_scale[g], value_scale[g], written, start + first + t,
-                    window, z, share, in_pieces[0, b:e] if pieces == 1 else weights[b:e], factor[b:e],
+                    dots[b:e], queries.scale[g, a + b : a + e], cache.key_scale[g], cache.value_scale[g],
+                    _Sight(sight.written, sight.position + first + t, sight.window), scratch,
+                    in_pieces[0, b:e] if pieces == 1 else weights[b:e], factor[b:e],
                 )  # fmt: skip
             if pieces > 1:
                 for h in range(rows):
@@ -224,44 +236,30 @@ def _attend(
 
 
 @kernel
-def attention(x, norm, qkv, heads, out, cos, sin, start, window, keys, values, key_scale, value_scale):
-    """Add a layer's attention to the residual x (batch * steps, hidden) float32.
+def attention(x, layer, cos, sin, start, window, cache):
+    """Add the Attention of a layer to the residual x (batch * steps, hidden) float32.
 
-    norm: gain, bias and eps of the norm before. qkv, out: panels, scales, bias (empty: none) of the projections and
-    the largest integer of their left factor. heads: q_gain, k_gain (head_dim,) of the query and key norms (empty:
-    no such norms) and the largest integers of a query and a key. cos, sin: (steps, head_dim / 2), empty for none.
-    start: position of the first new step; window: positions seen.
-    keys: (batch, parts, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES) int8, panels whose columns are slots, in
-    one part or in two, the second of which counts 128 times;
-    values: (batch, kv_heads, pieces, panels, slots of a piece / 2, 2 * LANES) int8, panels whose columns are the
-    dimensions of a head; key_scale, value_scale: (batch, kv_heads, capacity). Position p goes to slot p % capacity.
+    cos, sin: (steps, head_dim / 2) of the rotation of queries and keys, empty for none. start: position of the first
+    new step; window: positions that a query sees. cache: the Cache of the layer, which takes the new keys and values.
     """
-    qkv_panels, qkv_scale, qkv_bias, qkv_most = qkv
-    q_gain, k_gain, query_most, key_most = heads
-    out_panels, out_scale, out_bias, out_most = out
-    rows, batch = x.shape[0], len(keys)
+    qkv, out_panels = layer.qkv, layer.out.panels
+    rows, batch = x.shape[0], len(cache.keys)
     steps = rows // batch
     scale = np.empty(rows, f32)
-    q = left_factor(rows, qkv_panels)
-    norm_quantise(x, norm, qkv_most, q, scale)
-    y = space_for(rows, qkv_panels)
-    weight_product(q, qkv_panels, y)
+    q = left_factor(rows, qkv.panels)
+    norm_quantise(x, layer.norm, qkv.most, q, scale)
+    y = space_for(rows, qkv.panels)
+    weight_product(q, qkv.panels, y)
     joined = left_factor(rows, out_panels)
-    written = _written(start + steps, key_scale.shape[2])
-    kv_heads, dim = keys.shape[2], 2 * keys.shape[4]
-    group = len(qkv_scale) // dim // kv_heads - 2
-    queries = np.empty((kv_heads, steps * group, dim), i16)
-    query_scale = np.empty((kv_heads, steps * group), f32)
+    sight = _Sight(_written(start + steps, cache.key_scale.shape[2]), start, window)
+    kv_heads, dim = cache.keys.shape[2], 2 * cache.keys.shape[4]
+    group = len(qkv.scale) // dim // kv_heads - 2
+    queries = Queries(np.empty((kv_heads, steps * group, dim), i16), np.empty((kv_heads, steps * group), f32))
     for b in range(batch):
         first, end = b * steps, (b + 1) * steps
-        _enter(
-            y[first:end], scale[first:end], qkv_scale, qkv_bias, q_gain, k_gain, key_most, norm[2], cos, sin, start,
-            keys[b], values[b], key_scale[b], value_scale[b], queries, query_most, query_scale,
-        )  # fmt: skip
-        _attend(
-            queries, query_scale, start, written, window, keys[b], values[b], key_scale[b], value_scale[b], out_most,
-            joined[first:end], scale[first:end],
-        )  # fmt: skip
+        memory = _of_window(cache, b)
+        _enter(y[first:end], scale[first:end], layer, cos, sin, start, memory, queries)
+        _attend(queries, sight, memory, layer.out.most, joined[first:end], scale[first:end])
     z = space_for(rows, out_panels)
     weight_product(joined, out_panels, z)
-    add_product(x, z, scale, out_scale, out_bias)
+    add_product(x, z, scale, layer.out)

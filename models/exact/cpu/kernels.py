@@ -58,54 +58,49 @@ def add_positions(x, table, scale, start, steps):
 
 
 @kernel
-def _activate(y, scale, weight_scale, bias, gelu, gated, most, q, scale_out):
-    """Apply the activation to y, the first half of y (rows, 2 * inner) times the second if gated, into q and scale_out.
+def _activate(y, scale, layer, q):
+    """Apply the activation of a FeedForward to the products y (rows, ...) of its gate_up, into q and scale.
 
-    silu(x) = x * sigmoid(x), gelu(x) = x * sigmoid(x * (GELU_1 + GELU_3 * x * x)).
+    Where the layer is gated, the first half of y is activated and multiplied by the second. scale: (rows,) of y; the
+    scales of q take their place. silu(x) = x * sigmoid(x), gelu(x) = x * sigmoid(x * (GELU_1 + GELU_3 * x * x)).
     """
-    f = np.empty(len(weight_scale), f32)
-    inner = len(f) // 2 if gated else len(f)
+    f = np.empty(len(layer.gate_up.scale), f32)
+    inner = len(f) // 2 if layer.gated else len(f)
     a = np.empty(inner, f32)
     for r in range(y.shape[0]):
-        values_of(y[r], scale[r], weight_scale, bias, f)
+        values_of(y[r], scale[r], layer.gate_up, f)
         for i in range(inner):
             g = f[i]
             v = g
-            if gelu:
+            if layer.gelu:
                 v = g * g
                 v = v * GELU_3
                 v = v + GELU_1
                 v = v * g
             e = exponential(abs(v))
             a[i] = (g if v > ZERO else g * e) / (ONE + e)
-        if gated:
+        if layer.gated:
             up = f[inner:]
             for i in range(inner):
                 a[i] = a[i] * up[i]
-        scale_out[r] = quantise(a, most, q[r])
+        scale[r] = quantise(a, layer.down.most, q[r])
 
 
 @kernel
-def feed_forward(x, norm, gelu, gated, gate_up, down):
-    """Add a layer's feed-forward to the residual x (rows, hidden) float32.
-
-    norm: gain, bias and eps of the norm before. gelu, gated: see `_activate`. gate_up, down: panels, scales, bias
-    (empty: none) of the projections and the largest integer of their left factor.
-    """
-    gate_up_panels, gate_up_scale, gate_up_bias, gate_up_most = gate_up
-    down_panels, down_scale, down_bias, down_most = down
+def feed_forward(x, layer):
+    """Add the FeedForward of a layer to the residual x (rows, hidden) float32."""
     n = min(len(x), CHUNK)
     scale = np.empty(n, f32)
-    q, y = left_factor(n, gate_up_panels), space_for(n, gate_up_panels)
-    inner, z = left_factor(n, down_panels), space_for(n, down_panels)
+    q, y = left_factor(n, layer.gate_up.panels), space_for(n, layer.gate_up.panels)
+    inner, z = left_factor(n, layer.down.panels), space_for(n, layer.down.panels)
     for first in range(0, len(x), n):
         part = x[first : first + n]
         n = len(part)
-        norm_quantise(part, norm, gate_up_most, q, scale)
-        weight_product(q[:n], gate_up_panels, y[:n])
-        _activate(y[:n], scale, gate_up_scale, gate_up_bias, gelu, gated, down_most, inner, scale)
-        weight_product(inner[:n], down_panels, z[:n])
-        add_product(part, z, scale, down_scale, down_bias)
+        norm_quantise(part, layer.norm, layer.gate_up.most, q, scale)
+        weight_product(q[:n], layer.gate_up.panels, y[:n])
+        _activate(y[:n], scale, layer, inner)
+        weight_product(inner[:n], layer.down.panels, z[:n])
+        add_product(part, z, scale, layer.down)
 
 
 @kernel
@@ -144,16 +139,14 @@ def frequencies(y, scale, weight_scale, out):
 def predict(x, norm, head, out):
     """Write the frequencies after x (rows, hidden) float32 to out (rows, alphabet) uint32.
 
-    norm: gain, bias and eps of the last norm. head: panels, scales, an empty bias of the last product and the
-    largest integer of its left factor.
+    norm: the Norm behind the last layer. head: the last Projection, which has no bias.
     """
-    panels, head_scale, _, most = head
     n = min(len(x), CHUNK)
     scale = np.empty(n, f32)
-    q, y = left_factor(n, panels), space_for(n, panels)
+    q, y = left_factor(n, head.panels), space_for(n, head.panels)
     for first in range(0, len(x), n):
         part = x[first : first + n]
         n = len(part)
-        norm_quantise(part, norm, most, q, scale)
-        weight_product(q[:n], panels, y[:n])
-        frequencies(y, scale, head_scale, out[first : first + n])
+        norm_quantise(part, norm, head.most, q, scale)
+        weight_product(q[:n], head.panels, y[:n])
+        frequencies(y, scale, head.scale, out[first : first + n])

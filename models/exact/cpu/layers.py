@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,23 +10,35 @@ from numpy.typing import NDArray
 from lmzip.models.exact.arithmetic import ATTENTION_KEYS, NO_EXPONENT
 from lmzip.models.exact.config import CHANNEL, TIME
 from lmzip.models.exact.cpu import attention, kernels, recurrence
+from lmzip.models.exact.cpu.arguments import (
+    NO_FLOATS,
+    Attention,
+    Cache,
+    ChannelMixing,
+    FeedForward,
+    Heads,
+    Mixed,
+    Norm,
+    Projection,
+    Recurrence,
+    TimeMixing,
+)
 from lmzip.models.exact.cpu.panels import LANES, pack, pack_bytes, padded
 from lmzip.models.exact.rope import Rope
 from lmzip.models.exact.weights import Weights
 
-NONE = np.empty(0, np.float32)
 
-
-def projection(weights: Weights, name: str) -> tuple[Any, ...]:
-    """Return a matrix as the kernels take it: panels, scales, bias and the largest integer of the left factor."""
+def projection(weights: Weights, name: str) -> Projection:
+    """Return a matrix as the kernels take it."""
     matrix, config = weights.matrix(name), weights.config
     panels = pack(matrix.values) if name in config.wide else pack_bytes(matrix.values)
-    return panels, matrix.scale, weights.biases.get(name, NONE), np.float32(config.largest(name))
+    return Projection(panels, matrix.scale, weights.biases.get(name, NO_FLOATS), np.float32(config.largest(name)))
 
 
-def norm(weights: Weights, name: str) -> tuple[Any, ...]:
-    """Return a norm as the kernels take it: gain, bias (empty: none) and eps."""
-    return weights.gains[name], weights.biases.get(name, NONE), np.float64(weights.config.rms_norm_eps)
+def norm(weights: Weights, name: str) -> Norm:
+    """Return a norm as the kernels take it."""
+    eps = np.float64(weights.config.rms_norm_eps)
+    return Norm(weights.gains[name], weights.biases.get(name, NO_FLOATS), eps)
 
 
 class Layer(Protocol):
@@ -40,21 +51,6 @@ class Layer(Protocol):
         """Add the layer to the residual x (batch * steps, hidden) of the positions from `start` on; rope: theirs."""
 
 
-@dataclasses.dataclass
-class Cache:
-    """Keys and values of one layer, for every window and KV head rings of `capacity` positions, laid out in panels.
-
-    keys: (batch, parts, kv_heads, capacity / LANES, head_dim / 2, 2 * LANES), two parts where keys are wide; values:
-    (batch, kv_heads, pieces, padded head_dim / LANES, slots of a piece / 2, 2 * LANES); key_scale,
-    value_scale: (batch, kv_heads, capacity).
-    """
-
-    keys: NDArray[np.int8]
-    values: NDArray[np.int8]
-    key_scale: NDArray[np.float32]
-    value_scale: NDArray[np.float32]
-
-
 class TransformerLayer:
     """Attention and feed-forward. See Layer."""
 
@@ -62,10 +58,12 @@ class TransformerLayer:
         c, gains, layer = weights.config, weights.gains, f"layers.{i}."
         self._config, self._key_parts = c, 1 + (f"{layer}key" in c.wide)
         most = (np.float32(c.largest(layer + name)) for name in ("query", "key"))
-        heads = gains.get(layer + "q_norm", NONE), gains.get(layer + "k_norm", NONE), *most
+        heads = Heads(gains.get(layer + "q_norm", NO_FLOATS), gains.get(layer + "k_norm", NO_FLOATS), *most)
         qkv, out, gate_up, down = (projection(weights, layer + name) for name in ("qkv", "out", "gate_up", "down"))
-        self._attention = norm(weights, layer + "attention_norm"), qkv, heads, out
-        self._feed_forward = norm(weights, layer + "mlp_norm"), c.hidden_act == "gelu_tanh", c.gated, gate_up, down
+        self._attention = Attention(norm(weights, layer + "attention_norm"), qkv, heads, out)
+        self._feed_forward = FeedForward(
+            norm(weights, layer + "mlp_norm"), c.hidden_act == "gelu_tanh", c.gated, gate_up, down
+        )
 
     def start(self, batch: int, steps: int) -> Cache:
         """See Layer.start."""
@@ -84,22 +82,8 @@ class TransformerLayer:
 
     def run(self, x: NDArray[np.float32], memory: Cache, start: int, rope: Rope) -> None:
         """See Layer.run."""
-        attention.attention(
-            x, *self._attention, *rope, start, self._config.sliding_window,
-            memory.keys, memory.values, memory.key_scale, memory.value_scale,
-        )  # fmt: skip
-        kernels.feed_forward(x, *self._feed_forward)
-
-
-@dataclasses.dataclass
-class Recurrence:
-    """The state of one recurrent layer: inputs of the last position (batch, hidden), sums (batch, channels)."""
-
-    time: NDArray[np.float32]
-    channel: NDArray[np.float32]
-    numerator: NDArray[np.float32]
-    denominator: NDArray[np.float32]
-    exponent: NDArray[np.float32]
+        attention.attention(x, self._attention, *rope, start, self._config.sliding_window, memory)
+        kernels.feed_forward(x, self._feed_forward)
 
 
 class RecurrentLayer:
@@ -109,13 +93,15 @@ class RecurrentLayer:
         layer = f"layers.{i}."
         self._config = weights.config
 
-        def mixed(names: tuple[str, ...]) -> list[tuple[Any, ...]]:
-            return [(weights.gains[f"{layer}{name}_mix"], projection(weights, layer + name)) for name in names]
+        def mixed(name: str) -> Mixed:
+            return Mixed(weights.gains[f"{layer}{name}_mix"], projection(weights, layer + name))
 
+        key, value, receptance = map(mixed, TIME)
+        channel_key, channel_receptance = map(mixed, CHANNEL)
         exponents = weights.biases[layer + "decay"], weights.biases[layer + "first"]
         out, down = (projection(weights, layer + name) for name in ("out", "down"))
-        self._time = norm(weights, layer + "attention_norm"), *mixed(TIME), out, *exponents
-        self._channel = norm(weights, layer + "mlp_norm"), *mixed(CHANNEL), down
+        self._time = TimeMixing(norm(weights, layer + "attention_norm"), key, value, receptance, out, *exponents)
+        self._channel = ChannelMixing(norm(weights, layer + "mlp_norm"), channel_key, channel_receptance, down)
 
     def start(self, batch: int, steps: int) -> Recurrence:
         """See Layer.start."""
@@ -124,10 +110,9 @@ class RecurrentLayer:
 
     def run(self, x: NDArray[np.float32], memory: Recurrence, start: int, rope: Rope) -> None:
         """See Layer.run."""
-        m = memory
         if start == 0:
-            for array in (m.time, m.channel, m.numerator, m.denominator):
+            for array in memory:
                 array[:] = 0
-            m.exponent[:] = NO_EXPONENT
-        recurrence.time_mixing(x, *self._time, m.time, m.numerator, m.denominator, m.exponent)
-        recurrence.channel_mixing(x, *self._channel, m.channel)
+            memory.exponent[:] = NO_EXPONENT
+        recurrence.time_mixing(x, self._time, memory)
+        recurrence.channel_mixing(x, self._channel, memory)

@@ -44,37 +44,35 @@ def sigmoid(x):
 
 
 @kernel
-def _project(h, previous, first, mix, projection, f):
+def _project(h, previous, first, mixed, f):
     """Write the products of some rows, mixed with the rows before, to f (some rows, outputs) float32.
 
     h: (batch * steps, hidden); previous: (batch, hidden), the rows before the first step; first: the first row to use;
-    mix: (hidden,), the share of the row itself. projection: panels, scales, bias (empty: none) and the largest integer
-    of the left factor.
+    mixed: the Mixed that says how.
     """
-    panels, weight_scale, bias, most = projection
+    projection = mixed.projection
     rows, steps = f.shape[0], h.shape[0] // previous.shape[0]
-    mixed, scale = np.empty(h.shape[1], f32), np.empty(rows, f32)
-    q, y = left_factor(rows, panels), space_for(rows, panels)
+    row, scale = np.empty(h.shape[1], f32), np.empty(rows, f32)
+    q, y = left_factor(rows, projection.panels), space_for(rows, projection.panels)
     for r in range(rows):
-        row = first + r
-        before = h[row - 1] if row % steps else previous[row // steps]
-        for i in range(len(mixed)):
-            own, other = h[row, i] * mix[i], before[i] * (ONE - mix[i])
-            mixed[i] = own + other
-        scale[r] = quantise(mixed, most, q[r])
-    weight_product(q, panels, y)
+        at = first + r
+        before = h[at - 1] if at % steps else previous[at // steps]
+        for i in range(len(row)):
+            own, other = h[at, i] * mixed.share[i], before[i] * (ONE - mixed.share[i])
+            row[i] = own + other
+        scale[r] = quantise(row, projection.most, q[r])
+    weight_product(q, projection.panels, y)
     for r in range(rows):
-        values_of(y[r], scale[r], weight_scale, bias, f[r])
+        values_of(y[r], scale[r], projection, f[r])
 
 
 @kernel
-def _recur(key, value, receptance, decay, bonus, numerator, denominator, exponent):
-    """Take one position into a window's state, and write what the position reads from it over its receptance.
+def _recur(key, value, receptance, decay, bonus, state, w):
+    """Take one position into the state of window w, and write what the position reads from it over its receptance.
 
-    All: (channels,) float32. The state is a sum of values, weighted by exp(key), and the sum of these weights, both
-    times exp(-exponent), where exponent is the largest there was, less the decay since. decay: added to it at every
-    step, not positive; bonus: added to the key of the position itself when it reads.
+    key, value, receptance: (channels,) float32. decay, bonus: see TimeMixing. state: a Recurrence.
     """
+    numerator, denominator, exponent = state.numerator[w], state.denominator[w], state.exponent[w]
     for i in range(len(key)):
         own = key[i] + bonus[i]
         most = max(exponent[i], own)
@@ -92,65 +90,61 @@ def _recur(key, value, receptance, decay, bonus, numerator, denominator, exponen
 
 
 @kernel
-def time_mixing(x, norm, key, value, receptance, out, decay, bonus, previous, numerator, denominator, exponent):
-    """Add a layer's time mixing to the residual x (batch * steps, hidden) float32.
+def time_mixing(x, layer, state):
+    """Add the TimeMixing of a layer to the residual x (batch * steps, hidden) float32.
 
-    norm: gain, bias and eps of the norm before. key, value, receptance: the mix and the projection of `_project`. out:
-    panels, scales, bias of the last projection and the largest integer of its left factor. decay, bonus:
-    (channels,). previous: (batch, hidden), the normalised inputs of the last position; numerator,
-    denominator, exponent: (batch, channels), see `_recur`; all of them are brought up to date.
+    state: the Recurrence of the layer, which is brought up to date.
     """
-    panels, weight_scale, bias, most = out
-    rows, batch = x.shape[0], len(previous)
+    out, previous = layer.out, state.time
+    rows, batch, channels = x.shape[0], len(previous), len(layer.decay)
     steps, n = rows // batch, min(rows, CHUNK)
     h = np.empty(x.shape, f32)
-    normalise(x, norm, h)
-    k, v, r = np.empty((n, len(decay)), f32), np.empty((n, len(decay)), f32), np.empty((n, len(decay)), f32)
+    normalise(x, layer.norm, h)
+    k, v, r = np.empty((n, channels), f32), np.empty((n, channels), f32), np.empty((n, channels), f32)
     scale = np.empty(n, f32)
-    q, y = left_factor(n, panels), space_for(n, panels)
+    q, y = left_factor(n, out.panels), space_for(n, out.panels)
     for first in range(0, rows, n):
         part = x[first : first + n]
         n = len(part)
-        _project(h, previous, first, key[0], key[1], k[:n])
-        _project(h, previous, first, value[0], value[1], v[:n])
-        _project(h, previous, first, receptance[0], receptance[1], r[:n])
+        _project(h, previous, first, layer.key, k[:n])
+        _project(h, previous, first, layer.value, v[:n])
+        _project(h, previous, first, layer.receptance, r[:n])
         for i in range(n):
-            b = (first + i) // steps
-            _recur(k[i], v[i], r[i], decay, bonus, numerator[b], denominator[b], exponent[b])
-            scale[i] = quantise(r[i], most, q[i])
-        weight_product(q[:n], panels, y[:n])
-        add_product(part, y, scale, weight_scale, bias)
+            _recur(k[i], v[i], r[i], layer.decay, layer.bonus, state, (first + i) // steps)
+            scale[i] = quantise(r[i], out.most, q[i])
+        weight_product(q[:n], out.panels, y[:n])
+        add_product(part, y, scale, out)
     for b in range(batch):
         previous[b] = h[(b + 1) * steps - 1]
 
 
 @kernel
-def channel_mixing(x, norm, key, receptance, down, previous):
-    """Add a layer's channel mixing to the residual x (batch * steps, hidden) float32; see `time_mixing`.
+def channel_mixing(x, layer, state):
+    """Add the ChannelMixing of a layer to the residual x (batch * steps, hidden) float32; see `time_mixing`.
 
     The result is sigmoid(receptance) times the projection `down` of max(key, 0)**2.
     """
-    panels, weight_scale, bias, most = down
+    down, previous = layer.down, state.channel
     rows, batch = x.shape[0], len(previous)
     steps, n = rows // batch, min(rows, CHUNK)
     h = np.empty(x.shape, f32)
-    normalise(x, norm, h)
-    k, r = np.empty((n, len(key[1][1])), f32), np.empty((n, x.shape[1]), f32)
+    normalise(x, layer.norm, h)
+    k, r = np.empty((n, len(layer.key.projection.scale)), f32), np.empty((n, x.shape[1]), f32)
     scale, f = np.empty(n, f32), np.empty(x.shape[1], f32)
-    q, y = left_factor(n, panels), space_for(n, panels)
+    q, y = left_factor(n, down.panels), space_for(n, down.panels)
     for first in range(0, rows, n):
         part = x[first : first + n]
         n = len(part)
-        _project(h, previous, first, key[0], key[1], k[:n])
-        _project(h, previous, first, receptance[0], receptance[1], r[:n])
+        _project(h, previous, first, layer.key, k[:n])
+        _project(h, previous, first, layer.receptance, r[:n])
         for i in range(n):
             for j in range(k.shape[1]):
                 positive = max(k[i, j], ZERO)
                 k[i, j] = positive * positive
-            scale[i] = quantise(k[i], most, q[i])
-        weight_product(q[:n], panels, y[:n])
+            scale[i] = quantise(k[i], down.most, q[i])
+        weight_product(q[:n], down.panels, y[:n])
         for i in range(n):
-            values_of(y[i], scale[i], weight_scale, bias, f)
+            values_of(y[i], scale[i], down, f)
             for j in range(len(f)):
                 f[j] = sigmoid(r[i, j]) * f[j]
                 part[i, j] = part[i, j] + f[j]

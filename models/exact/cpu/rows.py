@@ -123,8 +123,8 @@ def centre(x, eps, h):
 
 @kernel
 def layer_norm(x, norm, h):
-    """Write the layer norm of a row x to h float32. norm: gain (hidden,), bias (hidden,) and eps."""
-    gain, bias, eps = norm
+    """Write the layer norm of a row x to h float32. norm: a Norm with a bias."""
+    gain, bias, eps = norm.gain, norm.bias, norm.eps
     centre(x, eps, h)
     for i in range(len(h)):
         h[i] = h[i] * gain[i] + bias[i]
@@ -134,9 +134,9 @@ def layer_norm(x, norm, h):
 def norm_quantise(x, norm, most, q, scale):
     """Normalise the rows of x (rows, hidden), into q, integers up to `most`, and scale.
 
-    norm: gain (hidden,), bias (hidden,) and eps. Without a bias rows are divided by their root mean square.
+    norm: a Norm. Without a bias the rows are divided by their root mean square.
     """
-    gain, bias, eps = norm
+    gain, bias, eps = norm.gain, norm.bias, norm.eps
     h = np.empty(x.shape[1], f32)
     for r in range(x.shape[0]):
         if len(bias):
@@ -149,20 +149,20 @@ def norm_quantise(x, norm, most, q, scale):
 
 
 @inline
-def values_of(y, scale, weight_scale, bias, f):
-    """Write the floats that a row y of a product stands for to f (outputs,) float32."""
+def values_of(y, scale, projection, f):
+    """Write the floats that a row y of a product with a projection stands for to f (outputs,) float32."""
     for i in range(len(f)):
-        f[i] = f32(y[i]) * (scale * weight_scale[i])
-    for i in range(len(bias)):
-        f[i] = f[i] + bias[i]
+        f[i] = f32(y[i]) * (scale * projection.scale[i])
+    for i in range(len(projection.bias)):
+        f[i] = f[i] + projection.bias[i]
 
 
 @kernel
-def add_product(x, y, scale, weight_scale, bias):
-    """Add a product y (rows, at least hidden) to the residual x (rows, hidden)."""
+def add_product(x, y, scale, projection):
+    """Add a product y (rows, at least hidden) with a projection to the residual x (rows, hidden)."""
     f = np.empty(x.shape[1], f32)
     for r in range(x.shape[0]):
-        values_of(y[r], scale[r], weight_scale, bias, f)
+        values_of(y[r], scale[r], projection, f)
         for i in range(len(f)):
             x[r, i] = x[r, i] + f[i]
 

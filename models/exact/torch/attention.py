@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +22,19 @@ class Cache:
     values: Tensor  # the same, int8
     key_scale: Tensor  # (batch, kv_heads, capacity) float32
     value_scale: Tensor
+
+
+class Heads(NamedTuple):
+    """What an attention does to its heads."""
+
+    query_gain: Tensor | None  # (head_dim,) of the norm of a query; None: no such norm
+    key_gain: Tensor | None  # likewise of a key
+    eps: float  # of these norms
+    query_factor: float  # that the scale of a query is multiplied by
+    window: int  # positions that a query sees
+    query_most: float  # the largest integers that queries, keys and the joined heads are rounded to
+    key_most: float
+    out_most: float
 
 
 def norm_head(f: Tensor, gain: Tensor, eps: float) -> Tensor:
@@ -55,16 +69,11 @@ def softmax(
     return torch.round(weight.float() * share), value_largest / total.float()
 
 
-def attention(
-    f: Tensor, q_gain: Tensor | None, k_gain: Tensor | None, eps: float, query_factor: float,
-    cos: Tensor, sin: Tensor, window: int, start: int, cache: Cache, query_most: float, key_most: float,
-    out_most: float,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Attend from `steps` new positions of every window of the batch to the last `window` ones.
+def attention(f: Tensor, heads: Heads, cos: Tensor, sin: Tensor, start: int, cache: Cache) -> tuple[Tensor, Tensor]:
+    """Attend from `steps` new positions of every window of the batch to the last ones.
 
-    f: (batch, steps, qkv_rows) float32; start: position of the first new step; cos, sin:
-    (steps, head_dim / 2), empty for none; query_most ...: largest integers of queries, keys and the result.
-    The new keys and values go into the cache. Returns integers (batch, steps, heads * head_dim) and scales
+    f: (batch, steps, qkv_rows) float32; start: position of the first new step; cos, sin: (steps, head_dim / 2), empty
+    for none. The new keys and values go into the cache. Returns integers (batch, steps, heads * head_dim) and scales
     (batch, steps, 1).
     """
     batch, steps, _ = f.shape
@@ -72,26 +81,26 @@ def attention(
     f = f.reshape(batch, steps, -1, dim)
     q, k, v = f[:, :, : -2 * kv_heads], f[:, :, -2 * kv_heads : -kv_heads], f[:, :, -kv_heads:]
     group = q.shape[2] // kv_heads
-    if q_gain is not None and k_gain is not None:
-        q, k = norm_head(q, q_gain, eps), norm_head(k, k_gain, eps)
+    if heads.query_gain is not None and heads.key_gain is not None:
+        q, k = norm_head(q, heads.query_gain, heads.eps), norm_head(k, heads.key_gain, heads.eps)
     if len(cos):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
 
     now = torch.arange(start, start + steps, device=f.device)
     for x, ring, ring_scale in ((k, cache.keys, cache.key_scale), (v, cache.values, cache.value_scale)):
-        whole, scale = quantise(x.transpose(1, 2), key_most if ring is cache.keys else QUANT)
+        whole, scale = quantise(x.transpose(1, 2), heads.key_most if ring is cache.keys else QUANT)
         ring.index_copy_(2, now % capacity, whole.to(ring.dtype))  # (batch, kv_heads, steps, .)
         ring_scale.index_copy_(2, now % capacity, scale[..., 0])
 
     slots, last = min(start + steps, capacity), start + steps - 1
     position = last - (last - torch.arange(slots, device=f.device)) % capacity  # the newest in each slot
-    unseen = (position > now[:, None]) | (position <= now[:, None] - window)
+    unseen = (position > now[:, None]) | (position <= now[:, None] - heads.window)
     keys, values = cache.keys[:, :, :slots].double(), cache.values[:, :, :slots].double()
     key_scale, value_scale = (s[:, :, None, None, :slots] for s in (cache.key_scale, cache.value_scale))
     # Head h reads key head h // group.
-    queries, query_scale = quantise(q.reshape(batch, steps, kv_heads, group, dim).transpose(1, 2), query_most)
+    queries, query_scale = quantise(q.reshape(batch, steps, kv_heads, group, dim).transpose(1, 2), heads.query_most)
     dots = (queries.double().flatten(2, 3) @ keys.mT).reshape(batch, kv_heads, steps, group, slots)
-    weights, factor = softmax(dots, query_scale * query_factor, key_scale, value_scale, unseen[:, None])
+    weights, factor = softmax(dots, query_scale * heads.query_factor, key_scale, value_scale, unseen[:, None])
     mixed = (weights.double().flatten(2, 3) @ values).reshape(batch, kv_heads, steps, group, dim)
     out = mixed.float() * factor
-    return quantise(out.transpose(1, 2).reshape(batch, steps, -1), out_most)
+    return quantise(out.transpose(1, 2).reshape(batch, steps, -1), heads.out_most)

@@ -18,7 +18,7 @@ from torch.nn import functional
 from lmzip.models.exact.config import CHANNEL, TIME
 from lmzip.models.exact.engine import check_context, rope_of
 from lmzip.models.exact.ngrams import BEFORE, rows_of
-from lmzip.models.exact.torch.attention import Cache, attention
+from lmzip.models.exact.torch.attention import Cache, Heads, attention
 from lmzip.models.exact.torch.products import PRODUCTS, best_product
 from lmzip.models.exact.torch.recurrence import Recurrence, mix, recur, shift
 from lmzip.models.exact.torch.rows import (
@@ -134,12 +134,11 @@ class TorchEngine:
         """Return the residual x (batch, steps, hidden) of the positions from `start` on behind a layer."""
         c, gains, eps = self.config, self._gains, self.config.rms_norm_eps
         f = self._multiply(layer + "qkv", *self._normalised(layer + "attention_norm", x, layer + "qkv"))
-        heads = attention(
-            f, gains.get(layer + "q_norm"), gains.get(layer + "k_norm"), eps, self._query_factor,
-            *rope, c.sliding_window, start, cache,
-            *(self._most.get(layer + name, QUANT) for name in ("query", "key", "out")),
-        )  # fmt: skip
-        x = x + self._multiply(layer + "out", *heads)
+        most = (self._most.get(layer + name, QUANT) for name in ("query", "key", "out"))
+        heads = Heads(
+            gains.get(layer + "q_norm"), gains.get(layer + "k_norm"), eps, self._query_factor, c.sliding_window, *most
+        )
+        x = x + self._multiply(layer + "out", *attention(f, heads, *rope, start, cache))
         f = self._multiply(layer + "gate_up", *self._normalised(layer + "mlp_norm", x, layer + "gate_up"))
         inner = activate(f, c.hidden_act == "gelu_tanh", c.gated, self._most.get(layer + "down", QUANT))
         return x + self._multiply(layer + "down", *inner)

@@ -1,4 +1,4 @@
-"""Find the shape of the decisions that spell a byte of text: `python -m lmzip.models.training.shape CORPORA`.
+"""Find the binarisation of text: `python -m lmzip.models.training.binarisation CORPORA`.
 
 Prints the depths of the 256 bytes in the alphabetic tree with the smallest mean depth (Knuth 1971, "Optimum binary
 search trees"), as `models/text/binarisation.py` has them.
