@@ -13,11 +13,11 @@ import pytest
 PROGRAM = Path(__file__).parent / "fused.py"
 EXPECTED = {
     "central": {
-        "exact.rows.norm_quantise", "exact.kernels.frequencies", "exact.recurrence._recur",
+        "exact.cpu.rows.norm_quantise", "exact.cpu.kernels.frequencies", "exact.cpu.recurrence._recur",
         "audio.least_squares.accumulate", "audio.least_squares.solve", "audio.filters.filter_learn",
     },
     "all": {
-        "exact.attention.attention", "exact.kernels.feed_forward", "exact.recurrence.time_mixing",
+        "exact.attention.attention", "exact.cpu.kernels.feed_forward", "exact.cpu.recurrence.time_mixing",
         "audio.samples.code", "image.samples.code_row", "ensemble.decisions.code",
     },
 }  # fmt: skip
