@@ -89,13 +89,15 @@ def run_central() -> None:
     """Call a few kernels where most floats are multiplied and added."""
     from lmzip.models.audio import filters, predictions
     from lmzip.models.exact.cpu import kernels, recurrence, rows
+    from lmzip.models.exact.cpu.arguments import Norm, Recurrence
     from lmzip.models.mixing import least_squares
 
     single = [np.ones(16, np.float32) for _ in range(8)]
     table, whole = np.ones((2, 16), np.float32), np.ones((2, 16), np.int32)
-    rows.norm_quantise(table, (single[0], single[1], 1e-5), np.float32(127), whole.astype(np.int16), single[2][:2])
+    norm = Norm(single[0], single[1], np.float64(1e-5))
+    rows.norm_quantise(table, norm, np.float32(127), whole.astype(np.int16), single[2][:2])
     kernels.frequencies(whole, single[0][:2], single[1], np.ones((2, 16), np.uint32))
-    recurrence._recur(*single)
+    recurrence._recur(*single[:5], Recurrence(*[table] * 5), 0)
     sums, double = np.ones((8, 12)), np.ones(12)
     least_squares.accumulate(sums, double, 8, 0.99, 0.01)
     least_squares.solve(sums, double, 8, 1.0, 0.5, 4.0)

@@ -38,10 +38,10 @@ def test_tables_that_are_used_again_are_as_new(
     for name, table in begin(400, has_network, parts, None)._asdict().items():
         assert np.array_equal(getattr(used, name), table), name
     other, _ = code(TEXT[1000:1900], parts, has_network)
-    assert other.tables.adaptive_maps is used.adaptive_maps  # no new ones were made
+    assert other.tables.apms is used.apms  # no new ones were made
     other.release()
     again, same = code(TEXT[:400], parts, has_network)
-    assert again.tables.adaptive_maps is used.adaptive_maps and same == probabilities
+    assert again.tables.apms is used.apms and same == probabilities
 
 
 def test_two_blocks_at_once_have_tables_of_their_own() -> None:
@@ -57,7 +57,7 @@ def test_tables_of_a_block_that_learnt_more_than_the_log_holds_are_dropped(monke
     first, probabilities = code(TEXT[:400], ALL, True)
     first.release()
     second, same = code(TEXT[:400], ALL, True)
-    assert second.tables.adaptive_maps is not first.tables.adaptive_maps and same == probabilities
+    assert second.tables.apms is not first.tables.apms and same == probabilities
 
 
 def test_large_blocks_make_their_own() -> None:

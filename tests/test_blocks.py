@@ -219,6 +219,13 @@ def test_hopeless_blocks_are_given_up_early() -> None:
     assert sum(calls) < len(data) // 4 // 10
 
 
+def test_lzma_looks_no_farther_back_than_its_decoder_can() -> None:
+    far = np.random.default_rng(0).bytes(1 << 15)
+    data = far + bytes(1 << 24) + far  # the second one lies 2^24 + 2^15 bytes behind the first
+    payload = fallback.encode_lzma(data)
+    assert fallback.decode_fallback(container.LZMA, payload, len(data), "lzma block") == data
+
+
 def test_bad_payloads() -> None:
     model = MODELS["bigram"]
     payload = coded(TEXT, model, 4, "range")

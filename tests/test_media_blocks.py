@@ -15,7 +15,7 @@ from media import pixels, png, ppm, wav
 
 import lmzip
 from lmzip import compressor, container, formats
-from lmzip.blocks import select
+from lmzip.blocks import fallback, select
 from lmzip.blocks.media import distrust
 from lmzip.blocks.select import decode_payload, encode_media_block
 from lmzip.cli.listing import read_frames
@@ -213,6 +213,12 @@ def test_bad_payloads() -> None:
 
 def test_a_model_that_contradicts_itself_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(select, "decode_media", lambda *_: b"something else")
+    with pytest.raises(LMZError, match="did not decode to itself"):
+        lmzip.compress(FILES["png"])
+
+
+def test_what_beats_the_model_of_a_whole_file_is_decoded_again_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fallback, "encode_lzma", lambda *_: b"wrong")
     with pytest.raises(LMZError, match="did not decode to itself"):
         lmzip.compress(FILES["png"])
 

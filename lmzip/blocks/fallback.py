@@ -20,7 +20,8 @@ else:
 # The dictionary size is format: the decoder must have as much. How lzma looks at its input (bits of
 # the literal before, of the position for literals, of the position) stands in the LZMA2 chunks, so
 # the encoder is free: the default and the three that helped it most on small text and binary files.
-_LZMA_FILTER = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": 1 << 24}
+_DICTIONARY = 1 << 24  # bytes
+_LZMA_FILTER = {"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "dict_size": _DICTIONARY}
 _LZMA_VIEWS = [{"lc": lc, "lp": lp, "pb": pb} for lc, lp, pb in ((3, 0, 2), (1, 0, 0), (2, 0, 0), (0, 1, 2))]
 _LZMA_SAMPLE = 1 << 16  # bytes of a block that all of them are tried on
 
@@ -84,7 +85,7 @@ def encode_lzma(data: bytes, stopped: Callable[[], bool] = lambda: False) -> byt
     """Return the smaller of what lzma's default makes and what does best on a sample from the middle."""
 
     def encode(piece: bytes, view: int) -> bytes:
-        size = max(len(piece), 4096)  # more dictionary would only take memory
+        size = min(max(len(piece), 4096), _DICTIONARY)  # more than the data would only take memory
         filters = [_LZMA_FILTER | _LZMA_VIEWS[view] | {"dict_size": size}]
         return _in_pieces(lzma.LZMACompressor(lzma.FORMAT_RAW, filters=filters), piece, stopped)
 

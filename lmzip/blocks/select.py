@@ -60,7 +60,9 @@ def encode_media_block(
         pass_ = _half(report, 0) if options.verify else report
         payload = encode_media(deconstructed, len(data), coded, options, model, pass_)
         if payload is None or len(payload) >= len(fallback.result()[1]):
-            return min((container.STORED, data), fallback.result(), key=lambda pair: len(pair[1])) if whole else None
+            if not whole:
+                return None
+            type_, payload = min((container.STORED, data), fallback.result(), key=lambda pair: len(pair[1]))
     if options.verify:
         verify(type_, payload, data, model, _half(report, len(data)))
     return type_, payload

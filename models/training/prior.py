@@ -22,7 +22,7 @@ from lmzip.models.text.ensemble import Ensemble
 from lmzip.models.text.prior import make_prior
 from lmzip.models.training.pack import WEIGHTS
 
-LEARNT = ("weights", "final_weights", "match_maps", "state_maps", "network_maps", "adaptive_maps")
+LEARNT = ("weights", "final_weights", "match_maps", "state_maps", "network_maps", "apms")
 WINDOWS = 2
 LARGEST_SHARE = (
     0.3  # of the documents that one domain gives: what is said of prose holds sooner than what is said of data
