@@ -17,8 +17,8 @@ EXPECTED = {
         "audio.least_squares.accumulate", "audio.least_squares.solve", "audio.filters.filter_learn",
     },
     "all": {
-        "exact.attention.attention", "exact.cpu.kernels.feed_forward", "exact.cpu.recurrence.time_mixing",
-        "audio.samples.code", "image.samples.code_row", "ensemble.decisions.code",
+        "exact.cpu.attention.attention", "exact.cpu.kernels.feed_forward", "exact.cpu.recurrence.time_mixing",
+        "audio.samples.code", "image.samples.code_row", "text.decisions.code",
     },
 }  # fmt: skip
 
