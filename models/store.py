@@ -9,7 +9,7 @@ from pathlib import Path
 FILES = ("config.json", "tokenizer.json", "weights.safetensors")
 PRIOR = "prior.safetensors"  # what the model's ensemble begins with; a model may lack it
 
-SAMPLE_KINDS = ("image", "audio")  # of models whose symbols are no pieces of bytes, see samples.py
+SAMPLE_KINDS = ("image", "audio")  # of models whose symbols are no pieces of bytes, see networks/residuals.py
 
 
 def create_alphabet(kind: str) -> str:

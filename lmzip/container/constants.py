@@ -1,4 +1,4 @@
-"""Magic bytes, types of records, and limits (FORMAT.md sections 2 and 11)."""
+"""Magic bytes, types of records, and limits (FORMAT.md sections 2 and 13)."""
 
 MAGIC = b"\xb1LM"
 END_MAGIC = b"\x01ML\xb1"

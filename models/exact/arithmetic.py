@@ -3,7 +3,7 @@
 Every sum is a sum of integers, so its order does not matter. Every float operation is one IEEE
 operation on single elements: + - * /, square root, rounding, comparison. exp is a polynomial of
 such operations; cos and sin are made with Python's integers (`rope.py`). Changing any number in this
-file makes another profile and needs another name in FORMAT.md.
+file makes another profile and needs another name in MODELS.md.
 """
 
 from __future__ import annotations

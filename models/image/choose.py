@@ -16,7 +16,7 @@ from lmzip.models.image.settings import DIRECT, MOST_COLOURS, NATURAL, ImageSett
 from lmzip.models.mixing.code_length import UNIT, decisions_cost
 
 _SHARE = 0.9  # of pixels that a colour lattice must give exactly, clipped ones left out
-_UNCLIPPED, _MANY = 0.1, 0.8  # shares of pixels that are not clipped: too few to judge a lattice, enough not to try it
+_UNCLIPPED, _MANY = 0.1, 0.8  # shares of pixels that are not clipped: too few to judge, enough not to try a lattice
 _SELDOM, _OFTEN = 0.02, 0.6  # shares of repeated pixels between which both modes are tried
 _NO_NETWORK = 3  # the last effort without
 _STRIPS, _ROWS, _COLUMNS = 4, 16, 256  # of the piece

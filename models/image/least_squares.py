@@ -14,7 +14,7 @@ from lmzip.models.mixing.least_squares import solve, span_of
 
 RIDGE = 8.0  # added to the diagonal, in squares of sample values; no pivot is below
 WEIGHT_BITS = 16  # weights are integers in units of 2^-16
-WEIGHT_MAX = float(1 << 20)
+WEIGHT_MAX = float(1 << 20)  # in these units; larger ones become 0
 PRECISION = 4  # predictions are in units of 2^-4
 
 

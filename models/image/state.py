@@ -164,7 +164,7 @@ SAMPLE = np.dtype(
 
 
 def block_width(width: int, channels: int) -> int:
-    """Return the columns of a block: few, but all blocks have at most MOST_BLOCKS, so 80 MB."""
+    """Return the columns of a block: few, but all blocks have at most MOST_BLOCKS, so 75 MB."""
     return max(BLOCK, -(-width * channels // MOST_BLOCKS))
 
 

@@ -25,7 +25,7 @@ def load_folder(
     backend: str | None = None,
     notify: Callable[[str], None] | None = None,
 ) -> TextModel | SampleModel:
-    """Load a model from a folder of bundle.FILES, and bundle.PRIOR where there is one.
+    """Load a model from a folder of store.FILES, and store.PRIOR where there is one.
 
     backend, notify: see lmzip.models.exact.backends.make_engine.
     Raises FileNotFoundError where a file is missing, ValueError where one is malformed, MemoryError where there

@@ -3,7 +3,7 @@
 
 `remember` keeps running facts of a window up to date, byte by byte. `hash_contexts` turns these facts and the last
 bytes into one hash for each context. To add a context: write its hash to `out` in `hash_contexts`, raise CONTEXTS in
-context_subset.py, and describe it in FORMAT.md. A running fact that it needs is a new slot of a window's memory.
+context_subset.py, and describe it in MODELS.md. A running fact that it needs is a new slot of a window's memory.
 """
 
 from __future__ import annotations

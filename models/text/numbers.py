@@ -1,6 +1,6 @@
 """Fixed numbers of the ensemble: states of counters, learning rates, limits.
 
-Changing any number here changes the bits: it makes another profile and needs another name in FORMAT.md.
+Changing any number here changes the bits: it makes another profile and needs another name in MODELS.md.
 """
 
 from __future__ import annotations
