@@ -18,11 +18,7 @@ EXPECTED = {
     },
     "all": {
         "exact.cpu.attention.attention", "exact.cpu.kernels.feed_forward", "exact.cpu.recurrence.time_mixing",
-<<<<<<< HEAD
         "audio.frames.code_frames", "image.rows.code_row", "text.decisions.code",
-=======
-        "audio.samples.code", "image.samples.code_row", "text.decisions.code",
->>>>>>> main
     },
 }  # fmt: skip
 
