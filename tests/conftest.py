@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,22 @@ def pytest_report_header() -> list[str]:
     if not collect_ignore:
         return []
     return [f"not installed: {', '.join(MISSING)}", f"left out for that: {', '.join(collect_ignore)}"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have an empty store of models, here and in processes of tests: nothing looks into the user's."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("LMZIP_MODELS", str(tmp_path_factory.mktemp("home") / "models"))
+        yield
+
+
+@pytest.fixture
+def user_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of an empty store of models, which is not there yet."""
+    folder = tmp_path_factory.mktemp("user") / "models"
+    monkeypatch.setenv("LMZIP_MODELS", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")
