@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.resources
 import os
-import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,12 +16,10 @@ from lmzip.models.networks.profile import differences, is_portable
 from lmzip.models.protocols import Model, Predictor
 from lmzip.models.store import FILES, fingerprint
 from lmzip.models.threads import after_fork
-from lmzip.models.user_store import DIGITS, Stored
+from lmzip.models.user_store import DIGITS, HUB_NAME, Stored
 
 DEFAULT_MODEL = BASE
 FLOAT = "float:"  # before the folder of a Hugging Face model that transformers is to evaluate
-
-_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?", re.ASCII)  # OWNER/NAME, OWNER/NAME@REVISION
 
 _lock = threading.Lock()
 _loaded: dict[tuple[str, int | None, str | None], Model] = {}  # by folder or, from the store, sha256
@@ -170,7 +167,7 @@ def _remedy(folder: Path) -> str:
     """Return what helps where a folder holds no model of lmzip's, and the store has none of that name."""
     if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
         return f"It looks like one of Hugging Face's: `lmzip models import {folder}` makes it exact"
-    if _HUB.fullmatch(str(folder)):
+    if HUB_NAME.fullmatch(str(folder)):
         return f"If it is a name on the Hugging Face hub: `lmzip models import {folder}` gets it"
     names = [*SHIPPED, *(user_store.shortest_name(entry) for entry in user_store.entries() if not entry.trouble)]
     return f"Give a folder, or one of: {', '.join(names)}"
@@ -250,7 +247,7 @@ def missing_model(definition: ModelIdentity) -> ModelError:
         found = others[0].sha256
         text += f", which has another of this id, with another sha256: {user_store.described(others)}"
     hub, _, revision = name.partition("@")
-    if _HUB.fullmatch(name):
+    if HUB_NAME.fullmatch(name):
         newest = "" if revision else ", if its newest revision is the one,"
         text += f". It comes from https://huggingface.co/{hub}: `lmzip models import {name}` gets it{newest}"
     else:

@@ -27,6 +27,7 @@ RECORD = "import.json"
 SHORTEST = 8  # digits of a sha256 that name a model
 SHOWN = 12  # digits that are shown, and that stand in the name of a folder
 
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?", re.ASCII)  # OWNER/NAME, OWNER/NAME@REVISION
 DIGITS = re.compile(f"[0-9a-f]{{{SHORTEST},64}}")
 
 

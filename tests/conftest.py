@@ -26,6 +26,7 @@ MORE = {
     "test_exact_parts.py": ("torch",),
     "test_exact_recurrent.py": ("torch", "transformers"),
     "test_float_model.py": ("torch", "transformers"),
+    "test_import_command.py": ("torch", "transformers", "huggingface_hub"),
     "test_import_errors.py": ("torch", "transformers", "huggingface_hub"),
     "test_import_networks.py": ("torch", "transformers"),
     "test_import_tokenizers.py": ("torch", "transformers"),
@@ -55,7 +56,7 @@ def no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def user_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of an empty store of models, which is not there yet."""
     folder = tmp_path_factory.mktemp("user") / "models"
     monkeypatch.setenv("LMZIP_MODELS", str(folder))

@@ -160,7 +160,8 @@ def as_json(name: str, size: int, frames: list[ListedFrame]) -> dict[str, Any]:
     error (null), exit_code (0), and frames: a list of
         offset, size, content_size, level, block_size, sha256 (of the content), models, blocks; level and sha256 are
         null in a frame of one block, which has neither.
-    models: a list of id, sha256, profile, folder (where it lies here, null where it does not or is damaged). blocks: a list of
+    models: a list of id, sha256, profile, folder (where it lies here; null where it does not, or is damaged).
+    blocks: a list of
         offset, size (in the file), start, content_size (in the content of all frames),
         method (`stored`, `zstd`, `lzma`, `model`, `ensemble`, `adaptive`, `rank`, `image`, `audio`, `samples`), and,
         null where a method has none: model (its id), symbols, windows, coder (`range`, `rans`; of `rank`: `zstd`,
@@ -191,8 +192,8 @@ def folder_of(model: ModelIdentity) -> str | None:
 def _say_where(model: ModelIdentity) -> str:
     """Return a line that says where a model is, or how to get it."""
     try:
-        folder = folder_of(model)
-        place = str(registry.missing_model(model)) if folder is None else folder
+        found = registry.find_model(model)
+        place = str(registry.missing_model(model) if found is None else folder_of(model))
     except ModelError as error:
         place = str(error)
     return printable(f"    model {model.id}, sha256 {model.sha256.hex()[:16]}...: {place}")

@@ -36,14 +36,15 @@ def describe_folder(source: str) -> dict[str, Any]:
     if stored is not None:
         user_store.whole(stored)
     try:
+        sha256 = store.fingerprint(folder).hex()
+        if stored is not None:
+            stored.check(sha256)
         model_id = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id"]
         kind = store.kind_of((folder / "tokenizer.json").read_text(encoding="utf-8"))
-        size, sha256 = store.size(folder), store.fingerprint(folder)
+        size = store.size(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"no model that can be read: {error}", stored and stored.id) from error
-    if stored is not None:
-        stored.check(sha256.hex())
-    description = {"id": model_id, "kind": kind, "folder": str(folder), "size": size, "sha256": sha256.hex()}
+        raise ModelError(f"no model that can be read: {error}", None if stored is None else stored.id) from error
+    description = {"id": model_id, "kind": kind, "folder": str(folder), "size": size, "sha256": sha256}
     return {**description, **recorded(stored), **({"source": "shipped"} if source in identity.SHIPPED else {})}
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -63,14 +63,14 @@ class Request:
 @click.option("--id", "model_id", metavar="ID", help="Name that files record [the hub's, or the family and a hash].")
 @click.option("-v", "--verbose", is_flag=True, help="Say what is tried, and more of the result.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def import_command(verbose: bool, as_json: bool, **options: str) -> int:
+def import_command(verbose: bool, as_json: bool, **options: Any) -> int:
     """Make an exact model of a language model: SOURCE is a folder or a name on the Hugging Face hub.
 
     Llama, Mistral, Qwen2, Qwen3, GPT-2 and RWKV-4, with weights in safetensors. The model goes into the user's store,
     where `-m NAME` finds it, and decompression without -m. Prints how many bits per byte the exact model takes for the
     calibration text, and the float model it was made from.
     """
-    request = Request(**options)  # type: ignore[arg-type] - click knows their types
+    request = Request(**options)
     if request.alias is not None and request.output is not None:
         raise MisuseError("--alias goes with the store, not with -o: a folder is named with -m FOLDER")
     try:
@@ -131,7 +131,7 @@ def _import(request: Request, progress: Steps, verbose: bool) -> tuple[Report, P
         progress.step(0, "looking for the source")
         found = find_source(request.source)
         report = make(folder / "model")
-        source = found.name or request.stated_source
+        source = found.name if user_store.HUB_NAME.fullmatch(found.name) else request.stated_source
         record = user_store.Record(report.id, report.sha256, source, request.command(source), request.alias)
         stored, is_new = storing.add(folder / "model", record)
     return report, stored.folder, (user_store.shortest_name(stored), not is_new)
