@@ -248,9 +248,9 @@ def missing_model(definition: ModelIdentity) -> ModelError:
         text += f", which has another of this id, with another sha256: {user_store.described(others)}"
     hub, _, revision = name.partition("@")
     if HUB_NAME.fullmatch(name):
-        newest = "" if revision else ", if its newest revision is the one,"
+        newest = "" if revision else ", if it was the newest revision"
         text += f". It comes from https://huggingface.co/{hub}: `lmzip models import {name}` gets it{newest}"
     else:
-        text += ". `lmzip models import SOURCE` makes it of what it was imported from"
-    text += " with the options of that import. Or give its folder with -m (in Python: model=load_model(FOLDER))"
+        text += ". `lmzip models import SOURCE` makes it of the files or the name that it was imported from"
+    text += ", with the options of that import. Or give its folder with -m (in Python: model=load_model(FOLDER))"
     return ModelError(text, name, definition.sha256.hex(), found)

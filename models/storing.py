@@ -115,9 +115,10 @@ def add(folder: Path, record: Record) -> tuple[Stored, bool]:
                 _take_alias(target, record.alias)
                 return Stored(target, record.id, record), True
             there = read_entry(target)
+            if there is not None and record.alias is None:
+                record = dataclasses.replace(record, alias=there.alias)
+                _write_record(folder, record)
             if there is not None and not there.trouble and store.fingerprint(target).hex() == record.sha256:
-                if record.alias is None:
-                    record = dataclasses.replace(record, alias=there.alias)
                 _write_record(target, record)
                 _take_alias(target, record.alias)
                 return Stored(target, record.id, record), False

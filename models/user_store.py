@@ -35,7 +35,8 @@ DIGITS = re.compile(f"[0-9a-f]{{{SHORTEST},64}}")
 class Record:
     """What is noted of a model at its import.
 
-    source: what it was imported from. command: what imports it again. imported: when, in UTC, as ISO 8601 has it.
+    source: what it was imported from. command: what imports it again, but for the alias. imported: when, in UTC, as
+    ISO 8601 has it.
     """
 
     id: str
@@ -67,6 +68,13 @@ class Stored:
         return None if self.record is None else self.record.alias
 
     @property
+    def command(self) -> str | None:
+        """What imports the model again; None where that was not recorded."""
+        if self.record is None or self.alias is None:
+            return None if self.record is None else self.record.command
+        return f"{self.record.command} --alias {self.alias}"
+
+    @property
     def sha256(self) -> str:
         """The sha256 that was recorded at the import; without a record that of the files, "" where one is missing."""
         if self.record is not None:
@@ -90,7 +98,7 @@ class Stored:
             raise ModelError(
                 f"{self.folder}: the model {self.id} is damaged, or was changed after its import: its sha256 is "
                 f"{sha256[:SHOWN]}..., and {self.record.sha256[:SHOWN]}... was recorded. `lmzip models verify` tells "
-                f"which models are; `{self.record.command}` makes this one anew",
+                f"which models are; `{self.command}` makes this one anew",
                 self.id, self.record.sha256, sha256,
             )  # fmt: skip
 
@@ -223,7 +231,7 @@ def of_id(model_id: str) -> list[Stored]:
 def whole(entry: Stored) -> Stored:
     """Return the entry; ModelError where its files are no model."""
     if entry.trouble:
-        again = "" if entry.record is None else f", and `{entry.record.command}` makes it anew"
+        again = "" if entry.command is None else f", and `{entry.command}` makes it anew"
         raise ModelError(
             f"{entry.folder}: the model {entry.id} in the store is damaged: {entry.trouble}. "
             f"`lmzip models remove {entry.folder.name}` removes it{again}. `lmzip models verify` looks at all of them",

@@ -56,11 +56,14 @@ def no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture
-def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of an empty store of models, which is not there yet."""
+def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return the folder of an empty store of models, which is not there yet; what is loaded from it is forgotten."""
     folder = tmp_path_factory.mktemp("user") / "models"
     monkeypatch.setenv("LMZIP_MODELS", str(folder))
-    return folder
+    before = dict(registry._loaded)
+    yield folder
+    registry._loaded.clear()
+    registry._loaded.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,7 @@ def test_a_model_goes_into_the_store(call: Call, source: Path, own_store: Path, 
     assert re.fullmatch(r"qwen2-\S+: bits/byte float \d\.\d+, exact \d\.\d+, [+-]\d\.\d\d%; \S+ KiB", said)
     assert use == "to use it: lmzip compress -m mine FILE\n"
     assert entry.record is not None and entry.alias == "mine" and entry.record.source == str(source)
-    assert entry.record.command == (f"lmzip models import {source} --calibration {tmp_path / 'text'} --alias mine")
+    assert entry.command == f"lmzip models import {source} --calibration {tmp_path / 'text'} --alias mine"
     assert set(names(entry.folder)) == {"README.md", "config.json", "tokenizer.json", "weights.safetensors",
                                         user_store.RECORD}  # fmt: skip
     assert names(tmp_path) == ["float", "text"] and names(own_store) == [entry.folder.name]

@@ -67,7 +67,11 @@ def describe_stored(stored: Stored) -> dict[str, Any]:
 def recorded(stored: Stored | None) -> dict[str, Any]:
     """Return alias, source, command and imported, as they were recorded; null where they were not."""
     record = None if stored is None else stored.record
-    return {name: getattr(record, name, None) for name in ("alias", "source", "command", "imported")}
+    command = None if stored is None else stored.command
+    return {
+        "alias": getattr(record, "alias", None), "source": getattr(record, "source", None), "command": command,
+        "imported": getattr(record, "imported", None),
+    }  # fmt: skip
 
 
 def describe_model(source: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Request:
         words = ["lmzip", "models", "import", source]
         for option, value in (
             ("--calibration", None if self.calibration is None else self.calibration.resolve()),
-            ("--context", self.context), ("--id", self.model_id), ("--alias", self.alias),
+            ("--context", self.context), ("--id", self.model_id),
         ):  # fmt: skip
             words += [] if value is None else [option, str(value)]
         return shlex.join(words)

@@ -181,7 +181,7 @@ def remove_models(names: tuple[str, ...]) -> int:
         except (ModelError, OSError) as error:
             codes.append(report_failure(error, name, False)[0])
         else:
-            again = "" if entry.record is None else f"; `{entry.record.command}` gets it again"
+            again = "" if entry.command is None else f"; `{entry.command}` gets it again"
             say(f"{entry.id}: removed, {size_text(size)} freed{again}")
     return worst(codes)
 
