@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -38,6 +39,10 @@ LONGEST_ID = 200  # characters of an id that is chosen
 _ALIAS = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _UNFINISHED = f".lmzip-{socket.gethostname()}-"  # of this computer: no other can tell whether its process is alive
 _LOCK = "lock"
+_REMEDIES = (
+    ((errno.ENOSPC, errno.EDQUOT), "make room there"),
+    ((errno.EACCES, errno.EPERM, errno.EROFS), "give yourself the right to write there"),
+)
 _GRACE = 60  # seconds: a folder that was just made may not be locked yet
 
 
@@ -161,11 +166,9 @@ def told(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(
-            error.errno,
-            f"the store of models in {root} cannot be changed: {error.strerror or error}; make room or give yourself "
-            f"the right to write there, or name another folder in {PLACE}",
-        ) from error
+        text = f"the store of models in {root} cannot be changed: {error.strerror or error}; "
+        text += next((f"{remedy}, or " for numbers, remedy in _REMEDIES if error.errno in numbers), "")
+        raise OSError(error.errno, f"{text}name another folder in {PLACE}") from error
 
 
 def _take_alias(folder: Path, alias: str | None) -> None:

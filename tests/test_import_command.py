@@ -169,7 +169,7 @@ def test_a_full_disk(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 0, 10))  # type: ignore[attr-defined]
     monkeypatch.setattr(importer, "round_weights", None)  # nothing of the work was done
     outcome = call(*IMPORT)
-    assert outcome.code == 1 and "MiB of the disk, and 0 MiB are free; make room" in outcome.err
+    assert outcome.code == 1 and "MiB of the disk, and 0.0 MiB are free; make room" in outcome.err
     assert names(own_store) == []
 
 

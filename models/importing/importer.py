@@ -140,7 +140,7 @@ def _require_room(folder: Path, size: int) -> None:
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     free = shutil.disk_usage(there).free
     if free < size:
-        text = f"the model takes {size / (1 << 20):,.0f} MiB of the disk, and {free / (1 << 20):,.0f} MiB are free"
+        text = f"the model takes {size / (1 << 20):,.1f} MiB of the disk, and {free / (1 << 20):,.1f} MiB are free"
         raise OSError(errno.ENOSPC, text, str(folder))
 
 
