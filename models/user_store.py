@@ -203,6 +203,8 @@ def find(name: str, *, must_be_whole: bool = True) -> Stored | None:
     found, known = list[Stored](), entries()
     for rule in rules:
         found = found or [entry for entry in known if rule(entry)]
+    if len(found) > 1:  # copies of one model are one
+        found = list({entry.sha256 or entry.folder.name: entry for entry in reversed(found)}.values())[::-1]
     if len(found) > 1:
         raise ModelError(
             f"{name}: {len(found)} models of the store have this name: {described(found)}. Name one by digits of its "

@@ -150,6 +150,14 @@ def test_several_models_of_a_name(make: Make) -> None:
     assert lmzip.load_model("other/name").id == "other/name"
 
 
+def test_copies_of_a_model_are_one_model(make: Make, own_store: Path) -> None:
+    entry = make(HUB)
+    shutil.copytree(entry.folder, own_store / "a copy")
+    for name in (HUB, "name", entry.sha256[:8]):
+        assert lmzip.load_model(name).sha256.hex() == entry.sha256
+    assert user_store.find("a copy") != user_store.find(entry.folder.name)
+
+
 def test_a_whole_id_comes_before_parts_of_others(make: Make) -> None:
     make("owner/name")
     assert lmzip.load_model("name").id == "owner/name"
