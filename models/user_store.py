@@ -28,6 +28,7 @@ SHORTEST = 8  # digits of a sha256 that name a model
 SHOWN = 12  # digits that are shown, and that stand in the name of a folder
 
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+(@[\w.-]+)?", re.ASCII)  # OWNER/NAME, OWNER/NAME@REVISION
+_HASH = re.compile(r"-[0-9a-f]{12}$")  # at the end of the id of a model that has no other name
 DIGITS = re.compile(f"[0-9a-f]{{{SHORTEST},64}}")
 
 
@@ -88,8 +89,8 @@ class Stored:
 
     @property
     def parts_of_id(self) -> set[str]:
-        """What stands for the id where no other model's has it too: without the revision, and without the owner."""
-        name = self.id.partition("@")[0]
+        """What stands for the id where no other model's has it too: without owner, and without revision or hash."""
+        name = _HASH.sub("", self.id.partition("@")[0])
         return {name, self.id.rpartition("/")[2], name.rpartition("/")[2]} - {""}
 
     def check(self, sha256: str) -> None:

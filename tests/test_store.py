@@ -150,6 +150,11 @@ def test_several_models_of_a_name(make: Make) -> None:
     assert lmzip.load_model("other/name").id == "other/name"
 
 
+def test_the_hash_in_an_id_may_be_left_out(make: Make) -> None:
+    entry = make("qwen2-0123456789ab")
+    assert lmzip.load_model("qwen2").id == entry.id and user_store.shortest_name(entry) == "qwen2"
+
+
 def test_copies_of_a_model_are_one_model(make: Make, own_store: Path) -> None:
     entry = make(HUB)
     shutil.copytree(entry.folder, own_store / "a copy")

@@ -131,7 +131,7 @@ def _import(request: Request, progress: Steps, verbose: bool) -> tuple[Report, P
         progress.step(0, "looking for the source")
         found = find_source(request.source)
         report = make(folder / "model")
-        source = found.name if user_store.HUB_NAME.fullmatch(found.name) else request.stated_source
+        source = found.name or request.stated_source
         record = user_store.Record(report.id, report.sha256, source, request.command(source), request.alias)
         stored, is_new = storing.add(folder / "model", record)
     return report, stored.folder, (user_store.shortest_name(stored), not is_new)

@@ -34,8 +34,8 @@ RECORDED = ("alias", "source", "command", "imported")
 def models_command() -> None:
     """List, describe, check, import and remove models.
 
-    NAME is the id of a model that ships; of one in the store its id, its alias, the last part of its id or 8 digits of
-    its sha256; or a folder. The store is ~/.local/share/lmzip/models on Linux, or the folder in LMZIP_MODELS.
+    NAME is an id, which may lack owner, revision and hash, an alias, 8 or more digits of a sha256, or a folder. The
+    store is ~/.local/share/lmzip/models on Linux, or the folder in LMZIP_MODELS.
     """
 
 
