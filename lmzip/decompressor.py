@@ -56,9 +56,9 @@ class LMZDecompressor:
         self, *, model: Predictor | None = None, threads: int | None = None, backend: str | None = None,
         notify: Callable[[str], None] | None = None, max_output: int | None = None, progress: Progress | None = None,
     ) -> None:  # fmt: skip
-        """model: the one the frame was written with; None: found among those that ship.
+        """model: the one the frame was written with; None: found among those that ship and in the user's store.
 
-        threads, backend, notify: how to load one that ships, see load_model; it is loaded when the
+        threads, backend, notify: how to load one that was not given, see load_model; it is loaded when the
         frame names it. max_output: LimitError is raised rather than more bytes given out.
         """
         if max_output is not None:

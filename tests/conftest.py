@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ MORE = {
     "test_exact_parts.py": ("torch",),
     "test_exact_recurrent.py": ("torch", "transformers"),
     "test_float_model.py": ("torch", "transformers"),
+    "test_import_command.py": ("torch", "transformers", "huggingface_hub"),
     "test_import_errors.py": ("torch", "transformers", "huggingface_hub"),
     "test_import_networks.py": ("torch", "transformers"),
     "test_import_tokenizers.py": ("torch", "transformers"),
@@ -44,6 +45,25 @@ def pytest_report_header() -> list[str]:
     if not collect_ignore:
         return []
     return [f"not installed: {', '.join(MISSING)}", f"left out for that: {', '.join(collect_ignore)}"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have an empty store of models, here and in processes of tests: nothing looks into the user's."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("LMZIP_MODELS", str(tmp_path_factory.mktemp("home") / "models"))
+        yield
+
+
+@pytest.fixture
+def own_store(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return the folder of an empty store of models, which is not there yet; what is loaded from it is forgotten."""
+    folder = tmp_path_factory.mktemp("user") / "models"
+    monkeypatch.setenv("LMZIP_MODELS", str(folder))
+    before = dict(registry._loaded)
+    yield folder
+    registry._loaded.clear()
+    registry._loaded.update(before)
 
 
 @pytest.fixture(scope="session")

@@ -61,8 +61,9 @@ def test_models_list(call: Call) -> None:
     models = json.loads(call("models", "list", "--json").out)
     assert {model["id"]: model["sha256"] for model in models} == {i: s.sha256 for i, s in identity.SHIPPED.items()}
     assert [model["id"] for model in models if model["default"]] == [registry.DEFAULT_MODEL]
+    assert {model["source"] for model in models} == {"shipped"}
     table = call("models", "list").out.decode()
-    assert all(model["sha256"] in table for model in models) and "MiB" in table
+    assert all(model["sha256"][:12] in table for model in models) and "MiB" in table and "the default" in table
 
 
 def test_models_info_and_verify(call: Call, tiny_model: Path, tmp_path: Path) -> None:
@@ -221,7 +222,8 @@ def test_list(call: Call, tmp_path: Path) -> None:
     assert found["ratio"] == found["compressed_size"] / 5800
     first, second, third, fourth = found["frames"]
     assert (first["offset"], first["size"], first["level"]) == (0, len(frames[0]), 6)
-    assert first["models"] == [{"id": "mock-bigram", "sha256": MODEL.sha256.hex(), "profile": "mock"}]
+    named = {"id": "mock-bigram", "sha256": MODEL.sha256.hex(), "profile": "mock", "folder": None}
+    assert first["models"] == [named]
     (block,) = first["blocks"]
     assert (block["method"], block["model"], block["coder"], block["symbols"]) == (
         "ensemble",
@@ -241,9 +243,10 @@ def test_list(call: Call, tmp_path: Path) -> None:
 
     head, row = call("-l", "f.lmzip").out.decode().splitlines()
     assert head.split() == ["frames", "blocks", "compressed", "content", "ratio", "model", "level", "file"]
-    assert row.split()[:2] == ["4", "3"] and row.split()[-3:] == ["mock-bigram", "6,3,-", "f.lmzip"]
+    assert row.split()[:2] == ["4", "3"] and row.split("  ")[-3:] == ["mock-bigram (not here)", "6,3,-", "f.lmzip"]
     verbose = call("list", "-v", "f.lmzip").out.decode()
     assert "ensemble (mock-bigram, rans)" in verbose and f"{offset:,}" in verbose and "stored" in verbose
+    assert f"model mock-bigram, sha256 {MODEL.sha256.hex()[:16]}...: the file needs the model mock-bigram" in verbose
 
 
 def test_list_of_bad_files(call: Call, packed: Path, tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ LAYERS = {
     "lmzip.models.threads": "",
     "lmzip.models.identity": "",
     "lmzip.models.store": "",
+    "lmzip.models.user_store": "errors models.identity models.store",
+    "lmzip.models.storing": "errors models.identity models.store models.user_store",
     "lmzip.models.mixing": "coders coders.compiled",
     "lmzip.models.text": "coders models.mixing",
     "lmzip.models.image": "coders models.mixing",
@@ -47,7 +49,7 @@ LAYERS = {
     ),
     "lmzip.models.registry": (
         "coders.compiled errors models.identity models.importing models.networks models.protocols models.store "
-        "models.threads"
+        "models.threads models.user_store"
     ),
     "lmzip.models.training": (
         "models.exact models.extras models.image models.mixing models.networks models.protocols models.store "
@@ -73,7 +75,8 @@ LAYERS = {
     ),
     "lmzip.cli": (
         "lmzip coders coders.compiled container equal_info errors measure models.exact models.extras models.hardware "
-        "models.identity models.importing models.networks models.protocols models.registry models.store options"
+        "models.identity models.importing models.networks models.protocols models.registry models.store models.storing "
+        "models.user_store options"
     ),
     "lmzip.__main__": "cli",
 }

@@ -27,7 +27,7 @@ file_options = joined(
     click.option("-f", "--force", is_flag=True, help="Overwrite."),
 )
 model_options = joined(
-    click.option("-m", "--model", "source", metavar="MODEL", help="A folder, or the id of a model that ships."),
+    click.option("-m", "--model", "source", metavar="NAME", help="A model of `lmzip models list`, or a folder."),
     click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="Threads; 0 is all [0]."),
     click.option("--backend", type=click.Choice(["cpu", "torch", "cuda"]), help="What computes; same bytes by all."),
     click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors."),

@@ -1,4 +1,4 @@
-"""`lmzip list`: what files hold, read from their record headers; nothing is decoded."""
+"""`lmzip list`: what files hold, read from their record headers, and where their models are; nothing is decoded."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ from lmzip.cli import paths
 from lmzip.cli.terminal import printable, ratio_text, report_failure, size_text, table, worst
 from lmzip.coders import CODER_IDS
 from lmzip.container import short
-from lmzip.errors import CorruptError, LMZError
+from lmzip.errors import CorruptError, LMZError, ModelError
+from lmzip.models import registry
 from lmzip.models.identity import ModelIdentity
 from lmzip.models.networks.profile import is_portable
+from lmzip.models.user_store import Stored
 
 _HEAD = 512  # more than a frame header, a record header or the parameters of a model block take
 
@@ -158,7 +160,8 @@ def as_json(name: str, size: int, frames: list[ListedFrame]) -> dict[str, Any]:
     error (null), exit_code (0), and frames: a list of
         offset, size, content_size, level, block_size, sha256 (of the content), models, blocks; level and sha256 are
         null in a frame of one block, which has neither.
-    models: a list of id, sha256, profile. blocks: a list of
+    models: a list of id, sha256, profile, folder (where it lies here; null where it does not, or is damaged).
+    blocks: a list of
         offset, size (in the file), start, content_size (in the content of all frames),
         method (`stored`, `zstd`, `lzma`, `model`, `ensemble`, `adaptive`, `rank`, `image`, `audio`, `samples`), and,
         null where a method has none: model (its id), symbols, windows, coder (`range`, `rans`; of `rank`: `zstd`,
@@ -169,6 +172,7 @@ def as_json(name: str, size: int, frames: list[ListedFrame]) -> dict[str, Any]:
     listed = [dataclasses.asdict(frame) for frame in frames]
     for frame in listed:
         for model in frame["models"]:
+            model["folder"] = folder_of(ModelIdentity(**model))
             model["sha256"] = model["sha256"].hex()
     return {
         "file": name, "compressed_size": size, "content_size": content, "ratio": size / content if content else None,
@@ -176,18 +180,43 @@ def as_json(name: str, size: int, frames: list[ListedFrame]) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def folder_of(model: ModelIdentity) -> str | None:
+    """Return where a model lies, in the package or in the store; None where it does not, or is not whole."""
+    try:
+        found = registry.find_model(model)
+    except ModelError:
+        return None
+    return None if found is None else str(found.folder if isinstance(found, Stored) else found)
+
+
+def _say_where(model: ModelIdentity) -> str:
+    """Return a line that says where a model is, or how to get it."""
+    try:
+        found = registry.find_model(model)
+        place = str(registry.missing_model(model) if found is None else folder_of(model))
+    except ModelError as error:
+        place = str(error)
+    return printable(f"    model {model.id}, sha256 {model.sha256.hex()[:16]}...: {place}")
+
+
 def as_row(name: str, size: int, frames: list[ListedFrame]) -> list[object]:
     """Return the line of the table for a file."""
     content = sum(frame.content_size for frame in frames)
     needing = {container.DATA_TYPES[type_] for type_ in container.MODEL_TYPES}
     models = dict.fromkeys(b.model or "?" for frame in frames for b in frame.blocks if b.method in needing)
-    tied = {model.id for frame in frames for model in frame.models if not is_portable(model.profile)}
-    shown = [f"{model} (not portable)" if model in tied else model for model in models]
+    named = {model.id: model for frame in frames for model in frame.models}
+    shown = [f"{model}{_remark(named.get(model))}" for model in models]
     levels = dict.fromkeys("-" if frame.level is None else str(frame.level) for frame in frames)
     return [
         len(frames), sum(len(frame.blocks) for frame in frames), size_text(size), size_text(content),
         ratio_text(size, content), ",".join(shown) or "-", ",".join(levels), name,
     ]  # fmt: skip
+
+
+def _remark(model: ModelIdentity | None) -> str:
+    if model is None or not is_portable(model.profile):
+        return "" if model is None else " (not portable)"
+    return "" if folder_of(model) else " (not here)"
 
 
 def block_table(frames: list[ListedFrame]) -> str:
@@ -226,6 +255,8 @@ def list_files(names: tuple[str, ...], *, json_lines: bool, verbose: bool, quiet
         click.echo(table(rows))
         for name, frames in listed if verbose else []:
             click.echo(f"\n{printable(name)}\n{block_table(frames)}")
+            for model in dict.fromkeys(model for frame in frames for model in frame.models):
+                click.echo(_say_where(model))
     return worst(codes)
 
 

@@ -88,7 +88,7 @@ output_options = joined(
     click.option("-f", "--force", is_flag=True, help="Overwrite; write to a terminal; compress .lmzip files again."),
 )
 model_options = joined(
-    click.option("-m", "--model", metavar="MODEL", help="A folder, or the id of a model that ships."),
+    click.option("-m", "--model", metavar="NAME", help="A model of `lmzip models list`, or a folder."),
     click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="Threads; 0 is all [0]."),
     click.option("--backend", type=click.Choice(["cpu", "torch", "cuda"]), help="What computes; same bytes by all."),
 )

@@ -3,246 +3,200 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
 import click
 
-import lmzip
-from lmzip.cli.terminal import Exit, printable, report_failure, say, size_text, table
-from lmzip.coders import IMPLEMENTATION
+from lmzip.cli.model_facts import (
+    describe_float_model,
+    describe_folder,
+    describe_model,
+    describe_stored,
+    measure_speed,
+    network_facts,
+    self_tests,
+)
+from lmzip.cli.model_import import import_command
+from lmzip.cli.terminal import Exit, Steps, printable, report_failure, say, size_text, table, worst
 from lmzip.errors import ModelError
-from lmzip.models import identity, registry, store
-from lmzip.models.extras import has, version
-from lmzip.models.hardware import processors
-from lmzip.models.networks.profile import environment_of, is_portable
-
-CALIBRATION = Path(str(importlib.resources.files("lmzip.models"))) / "importing" / "calibration.txt"
-LIBRARIES = ("torch", "numba", "numpy", "constriction", "tokenizers")
+from lmzip.models import identity, registry, storing, user_store
+from lmzip.models.user_store import SHOWN
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-model_argument = click.argument("model", default=registry.DEFAULT_MODEL)
+NAMED = ("id", "alias", "kind", "folder", "size", "sha256", "source", "command", "imported", "parameters", "symbols",
+         "layers", "context")  # fmt: skip
+RECORDED = ("alias", "source", "command", "imported")
 
 
 @click.group("models", context_settings={"help_option_names": ["-h", "--help"]})
 def models_command() -> None:
-    """List, describe, check and import models. MODEL is a folder or the id of one that ships."""
+    """List, describe, check, import and remove models.
 
-
-def folder_of(source: str) -> Path:
-    """Return the folder of a model, whole or not."""
-    return registry.shipped_folder(source) if source in identity.SHIPPED else Path(source)
-
-
-def describe_folder(source: str) -> dict[str, Any]:
-    """Return id, kind of data, folder, size in bytes and sha256 of a model; ModelError where it cannot be read."""
-    folder = folder_of(source)
-    try:
-        model_id = json.loads((folder / "config.json").read_text(encoding="utf-8"))["id"]
-        kind = store.kind_of((folder / "tokenizer.json").read_text(encoding="utf-8"))
-        size, sha256 = store.size(folder), store.fingerprint(folder)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"no model that can be read: {error}") from error
-    return {"id": model_id, "kind": kind, "folder": str(folder), "size": size, "sha256": sha256.hex()}
-
-
-def describe_model(source: str) -> dict[str, Any]:
-    """Return what `lmzip models info --json` prints; the model is not loaded, so that this works where it cannot be.
-
-    id, kind (`bytes`, `image`, `audio`), folder, size, sha256, profile, network (as in config.json), parameters
-    (weights in matrices), backend (the one that is used, null where none is exact), backends and products (name:
-    whether it is exact here), coder (who codes: `constriction`, or `lmzip` where that is not installed), threads,
-    python, machine, versions (null where a library is not installed). Keys may be added, none will go.
+    NAME is an id, which may lack owner, revision and hash, an alias, 8 or more digits of a sha256, or a folder. The
+    store is ~/.local/share/lmzip/models on Linux, or the folder in LMZIP_MODELS.
     """
-    from lmzip.models.exact.config import NetworkConfig
-
-    description = describe_folder(source)
-    try:
-        config = json.loads((Path(description["folder"]) / "config.json").read_bytes())
-        network, profile = NetworkConfig.from_dict(config["network"]), config["profile"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"config.json: {error}") from error
-    shapes = [*network.table_shapes().values(), *network.matrix_shapes().values()]
-    backends = self_tests()
-    return {
-        **description, "profile": profile, "network": config["network"],
-        "parameters": sum(rows * columns for rows, columns in shapes),
-        "backend": next((name for name in ("cpu", "torch") if backends.get(name)), None), "backends": backends,
-        "products": _products(),
-        "coder": IMPLEMENTATION, "threads": processors(),
-        "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}",
-        "versions": {"lmzip": lmzip.__version__, **{name: version(name) for name in LIBRARIES}},
-    }  # fmt: skip
 
 
-def _products() -> dict[str, bool]:
-    """Return for every product of torch's whether it is exact here; none without torch."""
-    if not has("torch"):
-        return {}
-    from lmzip.models.exact.torch.products import PRODUCTS, is_exact
-
-    return {name: is_exact(product) for name, product in PRODUCTS.items()}
-
-
-def describe_float_model(source: str) -> dict[str, Any]:
-    """Return what `lmzip models info --json` prints of float:FOLDER; the network is not loaded.
-
-    id, folder, size, sha256, portable (whether other machines decode it: no), environment (what a machine must have
-    in common with this one to decode what is written here; with the threads that lmzip takes by default).
-    """
-    from lmzip.models.importing.float_model import identify, make_profile
-    from lmzip.models.importing.source import Source
-
-    folder = Path(source.removeprefix(registry.FLOAT))
-    try:
-        found = Source(folder)
-        (model_id, sha256), profile = identify(found), make_profile(processors(), "cpu")
-    except (ValueError, OSError, ImportError) as error:
-        raise ModelError(f"{folder}: the model cannot be read: {error}") from error
-    size = sum(path.stat().st_size for path in [folder / "config.json", folder / "tokenizer.json", *found.files])
-    return {
-        "id": model_id, "folder": str(folder), "size": size, "sha256": sha256.hex(),
-        "portable": is_portable(profile), "environment": environment_of(profile),
-    }  # fmt: skip
-
-
-def self_tests() -> dict[str, bool]:
-    """Return for every backend that this machine has whether it computes exactly."""
-    from lmzip.coders.compiled import announce, tell_trouble
-    from lmzip.models.exact.backends import TRIALS, is_trusted
-
-    def notify(message: str) -> None:
-        say(f"lmzip: {message}")
-
-    announce("cpu", notify)
-    found = {name: all(is_trusted(name, kind) for kind in TRIALS) for name in _backends()}
-    tell_trouble(notify)
-    return found
-
-
-def _backends() -> list[str]:
-    """Return the backends that can run here."""
-    if not has("torch"):
-        return ["cpu"]
-    import torch
-
-    return ["cpu", "torch", *["cuda"] * torch.cuda.is_available()]
+models_command.add_command(import_command)
 
 
 @models_command.command("list")
 @json_option
 def list_models(as_json: bool) -> int:
-    """List the models that ship."""
-    found = []
+    """List the models that ship and those of the store."""
+    found, codes = [], [Exit.FINE]
     for model_id in identity.SHIPPED:
         try:
             found.append({**describe_folder(model_id), "default": model_id == registry.DEFAULT_MODEL})
         except ModelError as error:
-            report_failure(error, model_id, False)
+            codes.append(report_failure(error, model_id, False)[0])
+    try:
+        for entry in user_store.entries():
+            try:
+                found.append({**describe_stored(user_store.whole(entry)), "default": False})
+            except ModelError as error:
+                codes.append(report_failure(error, entry.id, False)[0])
+    except ModelError as error:
+        codes.append(report_failure(error, "the store", False)[0])
     if as_json:
         click.echo(json.dumps(found))
     else:
-        rows = [
-            [m["id"], m["kind"], size_text(m["size"]), m["sha256"], "default" if m["default"] else ""] for m in found
-        ]
-        click.echo(table([["id", "kind", "size", "sha256", ""], *rows]))
-    return Exit.FINE if len(found) == len(identity.SHIPPED) else Exit.MODEL
+        head = ["id", "alias", "kind", "size", "sha256", "source"]
+        click.echo(table([head, *(_row(model) for model in found)]))
+    return worst(codes)
+
+
+def _row(model: dict[str, Any]) -> list[str]:
+    source = model["source"] or "copied into the store"
+    return [
+        model["id"], model["alias"] or "-", model["kind"], size_text(model["size"]), model["sha256"][:SHOWN],
+        f"{source}, the default" if model["default"] else source,
+    ]  # fmt: skip
 
 
 @models_command.command("info")
-@model_argument
+@click.argument("name", required=False)
+@click.option("--speed", is_flag=True, help="Measure how fast it encodes and decodes here; takes some seconds.")
 @json_option
-def show_model(model: str, as_json: bool) -> int:
-    """Describe MODEL and what it runs on: for bug reports.
+def show_model(name: str | None, speed: bool, as_json: bool) -> int:
+    """Describe a model; without NAME the default one and what it runs on: for bug reports.
 
-    MODEL may be float:FOLDER: then this says on which machines its files can be decoded.
+    NAME may be float:FOLDER: then this says on which machines its files can be decoded.
     """
-    describe = describe_float_model if model.startswith(registry.FLOAT) else describe_model
+    source = name or registry.DEFAULT_MODEL
+    is_float = source.startswith(registry.FLOAT)
     try:
-        description = describe(model)
+        if is_float:
+            description = describe_float_model(source)
+        elif as_json or name is None:
+            description = describe_model(source)
+        else:
+            facts = network_facts(describe_folder(source))
+            description = {key: facts[key] for key in NAMED}
+        if speed:
+            with Steps(source) as steps:
+                description["speed"] = dataclasses.asdict(measure_speed(source, steps.wait))
     except ModelError as error:
-        return report_failure(error, model, False)[0]
+        return report_failure(error, source, False)[0]
     if as_json:
         click.echo(json.dumps(description))
         return Exit.FINE
+    if speed:
+        description["speed"] = _speed_text(description["speed"])
+    if "context" in description and not is_float:
+        reach = description["context"]
+        description["context"] = "all before it" if reach is None else f"{reach:,} symbols"
     for key, value in description.items():
+        if value is None and key in RECORDED:
+            continue
         text = ", ".join(f"{k} {_said(v)}" for k, v in value.items()) if isinstance(value, dict) else _said(value)
         click.echo(printable(f"{key}: {text}"))
     return Exit.FINE
 
 
+def _speed_text(speed: dict[str, Any]) -> str:
+    size = speed["content_size"]
+    encoding, decoding = (size_text(size / max(speed[key], 1e-9)) for key in ("encode_seconds", "decode_seconds"))
+    measured = f"{size_text(size)} of text, level 6, threads: {speed['threads']}"
+    return f"encoding {encoding}/s, decoding {decoding}/s ({measured})"
+
+
 @models_command.command("verify")
-@model_argument
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @json_option
-def verify_model(model: str, as_json: bool) -> int:
-    """Read MODEL's files again, load it, and run the self-test of every backend."""
-    try:
-        description, backends = describe_folder(model), self_tests()
-        registry.load_model(model)
-    except ModelError as error:
-        return report_failure(error, model, False)[0]
-    ok = all(backends.values())
-    if as_json:
-        click.echo(json.dumps({**description, "backends": backends, "ok": ok}))
-        return Exit.FINE if ok else Exit.MODEL
-    click.echo(printable(f"{description['id']}: sha256 {description['sha256']}"))
-    for name, exact in backends.items():
-        click.echo(f"{name}: {'ok' if exact else 'its self-test gives other integers than everywhere else'}")
-    return Exit.FINE if ok else Exit.MODEL
+def verify_models(names: tuple[str, ...], as_json: bool) -> int:
+    """Read the files of models again, compare their sha256, and run the self-test of every backend.
 
-
-@models_command.command("import")
-@click.argument("source", metavar="SOURCE[@REVISION]")
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="FOLDER", help="The model's folder [NAME-exact]."
-)
-@click.option(
-    "--calibration", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
-    help="Text to tune and measure with [prose and documentation].",
-)  # fmt: skip
-@click.option(
-    "--context", type=click.IntRange(2), metavar="N", help="Symbols that a window remembers [1024; RWKV: all]."
-)
-@click.option("--id", "model_id", metavar="ID", help="Name that files record [the hub's, or the family and a hash].")
-@json_option
-def import_command(
-    source: str, output: Path | None, calibration: Path | None, context: int | None, model_id: str | None, as_json: bool
-) -> int:
-    """Make an exact model of a language model: SOURCE is a folder or a name on the Hugging Face hub.
-
-    Llama, Mistral, Qwen2, Qwen3, GPT-2 and RWKV-4, with weights in safetensors. Prints how many bits per byte the
-    exact model takes for the calibration text, and the float model it was made from.
+    Without NAME: all models that ship and all of the store. The exit code is 1 where a model is not what was imported.
     """
-    from lmzip.models.importing.importer import import_model
-    from lmzip.models.importing.source import find_source
+    codes: list[int] = [Exit.FINE]
+    verified = []
+    for name in names or _all_names(codes):
+        try:
+            verified.append(_verify(name))
+        except ModelError as error:
+            code, _ = report_failure(error, name, False)
+            codes.append(code if error.model_id is None else Exit.FAILED)
+    backends = self_tests()
+    ok = all(backends.values())
+    for description in verified:
+        if as_json:
+            click.echo(json.dumps({**description, "backends": backends, "ok": ok}))
+        else:
+            same = ", as it was imported" if description["imported"] else ""
+            click.echo(printable(f"{description['id']}: sha256 {description['sha256']}{same}"))
+    for name, exact in backends.items() if not as_json else ():
+        click.echo(f"{name}: {'ok' if exact else 'its self-test gives other integers than everywhere else'}")
+    return worst([*codes, Exit.FINE if ok else Exit.MODEL])
 
-    def notify(message: str) -> None:
-        say(f"lmzip: {message}")
 
+def _all_names(codes: list[int]) -> list[str]:
+    """Return names of all models; add the exit code of a store that cannot be read to codes."""
     try:
-        found = find_source(source)
-        text = (calibration or CALIBRATION).read_bytes()
-        out = output or Path(f"{Path(source.partition('@')[0]).resolve().name}-exact")
-        report = import_model(found, out, text, context=context, model_id=model_id, notify=notify)
-    except (ValueError, ImportError) as error:
-        return report_failure(ModelError(str(error)), source, False)[0]
-    except (OSError, MemoryError) as error:
-        return report_failure(error, source, False)[0]
-    if as_json:
-        click.echo(json.dumps({**dataclasses.asdict(report), "folder": str(out), "loss": report.loss}))
-        return Exit.FINE
-    click.echo(printable(f"{report.id}: {out}, sha256 {report.sha256}"))
-    click.echo(
-        f"{report.parameters:,} weights, {report.symbols:,} symbols, context {report.reach}, wide activations in "
-        f"{report.wide} of {report.products} products"
-    )
-    parent = "not measured (that takes transformers)" if report.parent is None else f"{report.parent:.4f}"
-    loss = "" if report.loss is None else f", {report.loss:+.2%}"
-    click.echo(f"bits/byte: float parent {parent}, exact {report.exact:.4f}{loss}")
-    return Exit.FINE
+        return [*identity.SHIPPED, *(str(entry.folder) for entry in user_store.entries())]
+    except ModelError as error:
+        codes.append(report_failure(error, "the store", False)[0])
+        return list(identity.SHIPPED)
+
+
+def _verify(name: str) -> dict[str, Any]:
+    """Return the description of a model whose files are whole; ModelError, with the id if it is known, otherwise."""
+    description = describe_folder(name)
+    if not description["imported"]:
+        registry.load_model(name)  # which compares the sha256 of one that ships
+    return description
+
+
+@models_command.command("remove")
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+def remove_models(names: tuple[str, ...]) -> int:
+    """Remove models from the store. Files that were compressed with one need it again to be decompressed."""
+    codes: list[int] = [Exit.FINE]
+    for name in names:
+        try:
+            entry = _removable(name)
+            size = storing.remove(entry)
+        except (ModelError, OSError) as error:
+            codes.append(report_failure(error, name, False)[0])
+        else:
+            again = "" if entry.command is None else f"; `{entry.command}` gets it again"
+            say(f"{entry.id}: removed, {size_text(size)} freed{again}")
+    return worst(codes)
+
+
+def _removable(name: str) -> user_store.Stored:
+    """Return the one model of the store that a name means, whole or not; ModelError where there is none."""
+    if name in identity.SHIPPED:
+        raise ModelError("this model ships with lmzip and is not removed")
+    user_store.required_place()
+    found = user_store.find(name, must_be_whole=False) or user_store.at(Path(name))
+    if found is None:
+        names = [entry.folder.name for entry in user_store.entries()]
+        there = f"it has {', '.join(names)}" if names else "it is empty"
+        raise ModelError(f"no model of the store {user_store.place()} has this name; {there}")
+    return found
 
 
 def _said(value: object) -> str:

@@ -311,7 +311,7 @@ def level_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.command("report", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 @level_options
-@click.option("-m", "--model", "source", metavar="MODEL", help="A folder, or the id of a model that ships.")
+@click.option("-m", "--model", "source", metavar="NAME", help="A model of `lmzip models list`, or a folder.")
 @click.option("-T", "--threads", type=click.IntRange(0), default=0, metavar="N", help="Threads of lmzip; 0 is all [0].")
 @click.option("--backend", type=click.Choice(["cpu", "torch", "cuda"]), help="What computes for lmzip.")
 @click.option(

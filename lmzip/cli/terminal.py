@@ -6,7 +6,7 @@ import enum
 import sys
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import click
 
@@ -106,6 +106,8 @@ class Progress:
     It is drawn four times a second, also where nothing moves but the time, and says what it waits for.
     """
 
+    looks: ClassVar[dict[str, Any]] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024}
+
     def __init__(self, name: str, total: int | None, shown: bool, place: str = "") -> None:
         """total: bytes of content, None where it is unknown. place: said before the name."""
         self._before = self._last = 0  # content of the frames that are done, and what is done of this one
@@ -116,8 +118,8 @@ class Progress:
             from tqdm import tqdm  # takes a twentieth of a second
 
             self._bar = tqdm(
-                desc=place + shortened(printable(name)), total=total, unit="B", unit_scale=True, unit_divisor=1024,
-                leave=False, dynamic_ncols=True, file=sys.stderr,
+                desc=place + shortened(printable(name)), total=total, leave=False, dynamic_ncols=True, file=sys.stderr,
+                **self.looks,
             )  # fmt: skip
             threading.Thread(target=self._redraw, args=(self._bar,), daemon=True).start()
 
@@ -171,3 +173,20 @@ class Progress:
 
     def _show_text(self) -> None:
         self._bar.set_postfix_str(", ".join(filter(None, (self._ratio, self._waiting))), refresh=False)
+
+
+class Steps(Progress):
+    """A line on stderr about work of several steps: what is being done, and how long all of it will still take."""
+
+    looks: ClassVar[dict[str, Any]] = {
+        "bar_format": "{desc}: {percentage:3.0f} % |{bar:20}| {elapsed}, {remaining} left{postfix}", "smoothing": 0,
+    }  # fmt: skip
+
+    def __init__(self, name: str, shown: bool = True) -> None:
+        super().__init__(name, 1, shown)
+
+    def step(self, share: float, what: str) -> None:
+        """Take note that a share of the work is done, and of what is being done."""
+        self.wait(what)
+        if self._bar is not None:
+            self._bar.update(max(0.0, share - self._bar.n))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lmzip import __version__, stream
-from lmzip.models import identity, registry
+from lmzip.models import registry
 from lmzip.models.extras import has, version
 from lmzip.models.hardware import processors
 from lmzip.models.protocols import Model
@@ -176,8 +176,7 @@ def open_model(source: str | Path | None = None, **options: Any) -> tuple[Model,
     start = time.perf_counter()
     model = registry.load_model(source, kind="bytes", **options)
     seconds = time.perf_counter() - start
-    source = registry.DEFAULT_MODEL if source is None else source
-    folder = registry.shipped_folder(str(source)) if source in identity.SHIPPED else Path(source)
+    folder, _ = registry.locate(registry.DEFAULT_MODEL if source is None else source)
     return model, ModelInfo(model.id, model.sha256.hex(), model.profile, store.size(folder), seconds)
 
 

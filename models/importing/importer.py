@@ -7,11 +7,11 @@ largest of their row, and which products get wide activations is decided by code
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,21 @@ CHOICE_WINDOWS, REPORT_WINDOWS = 4, 8
 FASTEST = np.float32(10)  # of the logarithms of decays: exp(-exp(10)) is 0
 LOSS_SHARE = 1000  # one part in so many of the code length may go to 8-bit activations
 
-Notify = Callable[[str], None]
+# Shares of the work that are done when the weights are rounded, the wide products chosen, and both networks measured.
+ROUNDED, WIDE_KNOWN, CHOSEN, MEASURED, COMPARED = 0.15, 0.25, 0.85, 0.9, 0.98
+
+
+class Listener:
+    """Hears how an import goes. This one takes no note."""
+
+    def say(self, message: str) -> None:
+        """Hear a message before something that takes long."""
+
+    def step(self, share: float, what: str) -> None:
+        """Hear that a share of the work is done, and what is being done."""
+
+    def detail(self, message: str) -> None:
+        """Hear what is tried."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,14 +87,16 @@ class Report:
 
 def import_model(
     source: Source, out: Path, calibration: bytes, *, context: int | None = None, model_id: str | None = None,
-    notify: Notify = lambda message: None,
+    listener: Listener | None = None,
 ) -> Report:  # fmt: skip
     """Make an exact model of a source and write its folder, which must not exist.
 
     calibration: text that decides which products get wide activations, and that the report is about. context:
-    see read_config. Raises ValueError where the model cannot be made exact and MemoryError where there is
-    too little memory for it.
+    see read_config. Raises ValueError where the model cannot be made exact, MemoryError where there is too little
+    memory for it, and OSError, about the folder that `out` is in, where it cannot be written.
     """
+    listener = listener or Listener()
+    listener.step(0, "reading the source")
     if out.exists():
         raise ValueError(f"{out} exists already")
     config, names = read_config(source.config, context)
@@ -96,24 +112,36 @@ def import_model(
     size = sum(r * c for r, c in (*config.table_shapes().values(), *config.matrix_shapes().values()))
     # Twice in bytes, rounded and in panels, and the largest matrix in float32, a few times over.
     require_memory(2 * size + 12 * rows * config.hidden_size, "importing this model", "A smaller model needs less.")
-    weights = round_weights(source, names, config, vocabulary, start)
+    _require_room(out.parent, size)
+    weights = round_weights(source, names, config, vocabulary, start, listener)
 
     symbols = tokenizer.encode(calibration)
     if not len(symbols):
         raise ValueError("the calibration text is empty")
     length = min(LENGTH, config.context or LENGTH)
-    weights = choose_wide(weights, cut_windows(symbols, length, CHOICE_WINDOWS), notify)
+    weights = choose_wide(weights, cut_windows(symbols, length, CHOICE_WINDOWS), listener)
+    listener.step(CHOSEN, "measuring the exact network")
     windows = cut_windows(symbols, length, REPORT_WINDOWS)
     size_coded = sum(len(tokenizer.decode(window)) for window in windows)
     exact = code_length(make_engine(weights)[1], windows) / UNIT / size_coded
-    notify("measuring the float network")
+    listener.step(MEASURED, "measuring the float network")
     parent = parent_bits(source.folder, np.array(vocabulary.ids)[windows], start)
     report = Report(
         model_id or source.id, "", size, len(tokenizer), vocabulary.added, config.context, exact,
         None if parent is None else parent / size_coded, size_coded, len(weights.config.wide),
         len(config.product_names()),
     )  # fmt: skip
+    listener.step(COMPARED, "writing the model")
     return _write(out, report, weights, vocabulary, source)
+
+
+def _require_room(folder: Path, size: int) -> None:
+    """Raise OSError where a disk has no room for `size` bytes."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    if free < size:
+        text = f"the model takes {size / (1 << 20):,.1f} MiB of the disk, and {free / (1 << 20):,.1f} MiB are free"
+        raise OSError(errno.ENOSPC, text, str(folder))
 
 
 def start_id(config: dict[str, Any], tokenizer: dict[str, Any], vocabulary: Vocabulary) -> int:
@@ -127,7 +155,9 @@ def start_id(config: dict[str, Any], tokenizer: dict[str, Any], vocabulary: Voca
     return min(special, default=min(vocabulary.ids))
 
 
-def round_weights(source: Source, names: Names, config: NetworkConfig, vocabulary: Vocabulary, start: int) -> Weights:
+def round_weights(
+    source: Source, names: Names, config: NetworkConfig, vocabulary: Vocabulary, start: int, listener: Listener
+) -> Weights:
     """Round the float weights: rows of symbols in their order, then the two marks'.
 
     start: the id whose row both marks have.
@@ -151,6 +181,7 @@ def round_weights(source: Source, names: Names, config: NetworkConfig, vocabular
         matrices["head"] = Matrix.rounded(source.tensor(f"{names.head}.weight")[ids])
     del embedding
     for i in range(config.num_hidden_layers):
+        listener.step(ROUNDED * i / config.num_hidden_layers, "rounding the weights")
         layer = names.layer.format(i)
         for name, parts in names.matrices.items():
             matrices[f"layers.{i}.{name}"] = Matrix.rounded(joined(layer, parts, "weight"))
@@ -184,7 +215,7 @@ def exponents(decay: NDArray[np.float32]) -> NDArray[np.float32]:
     return -np.array(values, np.float32)
 
 
-def choose_wide(weights: Weights, windows: NDArray[np.int32], notify: Notify) -> Weights:
+def choose_wide(weights: Weights, windows: NDArray[np.int32], listener: Listener) -> Weights:
     """Return the weights with as few wide products as the code length of windows allows.
 
     All of them narrow must cost no more than one part in LOSS_SHARE over all of them wide; where they do, halves are
@@ -199,15 +230,19 @@ def choose_wide(weights: Weights, windows: NDArray[np.int32], notify: Notify) ->
         return dataclasses.replace(weights, config=dataclasses.replace(config, wide=ordered))
 
     def length(chosen: set[str]) -> int:
-        return code_length(make_engine(wide(chosen), notify=notify)[1], windows)
+        return code_length(make_engine(wide(chosen), notify=listener.say)[1], windows)
 
     chosen = set(names)
+    listener.step(ROUNDED, "choosing the precision of the products")
     most = length(chosen)
     most += most // LOSS_SHARE
     todo = [names]
     while todo:
         group = todo.pop()
-        notify(f"trying 8-bit activations in {len(group)} of {len(names)} products")
+        settled = len(names) - len(group) - sum(map(len, todo))
+        share = WIDE_KNOWN + (CHOSEN - WIDE_KNOWN) * settled / len(names)
+        listener.step(share, "choosing the precision of the products")
+        listener.detail(f"trying 8-bit activations in {len(group)} of {len(names)} products")
         if length(chosen - set(group)) <= most:
             chosen -= set(group)
         elif len(group) > 1:
@@ -218,8 +253,11 @@ def choose_wide(weights: Weights, windows: NDArray[np.int32], notify: Notify) ->
 
 def _write(out: Path, report: Report, weights: Weights, vocabulary: Vocabulary, source: Source) -> Report:
     """Write the folder under another name first, so that a whole one appears or none."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(out.parent)) from error
     try:
         network = json.loads(weights.config.to_json())
         description = {"id": report.id, "profile": arithmetic.PROFILE, "network": network}
@@ -231,9 +269,10 @@ def _write(out: Path, report: Report, weights: Weights, vocabulary: Vocabulary, 
         (folder / "README.md").write_text(_card(report, source), encoding="utf-8")
         folder.chmod(0o755)
         os.replace(folder, out)
-    except BaseException:
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(out.parent)) from error
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
-        raise
     return report
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from lmzip.models.extras import require
 from lmzip.models.importing.families import Names
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+_PART_OF_COMMIT = re.compile(r"[0-9a-f]{7,39}")
 
 
 class Source:
@@ -127,6 +129,19 @@ def find_source(text: str) -> Source:
     return _fetch(name, revision or None)
 
 
+def _whole_commit(name: str, digits: str) -> str:
+    """Return the commit that begins with digits, as they stand in an id: the hub knows whole ones only."""
+    from huggingface_hub import list_repo_commits
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    snapshots = Path(HF_HUB_CACHE, f"models--{name.replace('/', '--')}", "snapshots")
+    found = {path.name for path in snapshots.glob(f"{digits}*")}
+    found = found or {commit.commit_id for commit in list_repo_commits(name) if commit.commit_id.startswith(digits)}
+    if len(found) != 1:
+        raise ValueError(f"{len(found)} commits of {name} begin with {digits}")
+    return found.pop()
+
+
 def _fetch(name: str, revision: str | None) -> Source:
     require("huggingface_hub", extra="import")
     from huggingface_hub import hf_hub_download
@@ -136,6 +151,8 @@ def _fetch(name: str, revision: str | None) -> Source:
         return Path(hf_hub_download(name, file, revision=revision))
 
     try:
+        if revision and _PART_OF_COMMIT.fullmatch(revision):
+            revision = _whole_commit(name, revision)
         config = get("config.json")
         revision = config.parent.name  # the folder of a snapshot is its commit
         get("tokenizer.json")
