@@ -94,11 +94,11 @@ def describe_float_model(source: str) -> dict[str, Any]:
     in common with this one to decode what is written here; with the threads that lmzip takes by default).
     """
     from lmzip.models.importing.float_model import identify, make_profile
-    from lmzip.models.importing.source import Source
+    from lmzip.models.importing.folder import FolderSource
 
     folder = Path(source.removeprefix(registry.FLOAT))
     try:
-        found = Source(folder)
+        found = FolderSource(folder)
         (model_id, sha256), profile = identify(found), make_profile(processors(), "cpu")
     except (ValueError, OSError, ImportError) as error:
         raise ModelError(f"{folder}: the model cannot be read: {error}") from error
@@ -211,13 +211,14 @@ def verify_model(model: str, as_json: bool) -> int:
 def import_command(
     source: str, output: Path | None, calibration: Path | None, context: int | None, model_id: str | None, as_json: bool
 ) -> int:
-    """Make an exact model of a language model: SOURCE is a folder or a name on the Hugging Face hub.
+    """Make an exact model of a language model.
 
-    Llama, Mistral, Qwen2, Qwen3, GPT-2 and RWKV-4, with weights in safetensors. Prints how many bits per byte the
-    exact model takes for the calibration text, and the float model it was made from.
+    SOURCE is a GGUF file, a folder with a config.json and safetensors, a name on the Hugging Face hub, or an installed
+    package or a wheel that holds a GGUF. Llama, Mistral, Qwen2, Qwen3, GPT-2 and RWKV-4. Prints how many bits per byte
+    the exact model takes for the calibration text, and the float model it was made from.
     """
+    from lmzip.models.importing.find import find_source
     from lmzip.models.importing.importer import import_model
-    from lmzip.models.importing.source import find_source
 
     def notify(message: str) -> None:
         say(f"lmzip: {message}")
@@ -225,7 +226,8 @@ def import_command(
     try:
         found = find_source(source)
         text = (calibration or CALIBRATION).read_bytes()
-        out = output or Path(f"{Path(source.partition('@')[0]).resolve().name}-exact")
+        name = Path(source.partition("@")[0]).resolve().name
+        out = output or Path(f"{name.removesuffix('.gguf').removesuffix('.whl')}-exact")
         report = import_model(found, out, text, context=context, model_id=model_id, notify=notify)
     except (ValueError, ImportError) as error:
         return report_failure(ModelError(str(error)), source, False)[0]

@@ -1,4 +1,4 @@
-"""From a Hugging Face model to an exact model's folder: the same bytes on every import and machine.
+"""From a float model to an exact model's folder: the same bytes on every import and machine.
 
 Nothing that decides a byte depends on the order of float operations: weights are rounded one by one with the
 largest of their row, and which products get wide activations is decided by code lengths in integers.
@@ -26,7 +26,7 @@ from lmzip.models.exact.weights import Matrix, Weights
 from lmzip.models.hardware import require_memory
 from lmzip.models.importing.compare import code_length, cut_windows, parent_bits
 from lmzip.models.importing.families import Names, read_config
-from lmzip.models.importing.source import Source
+from lmzip.models.importing.source import Source, prefix_of
 from lmzip.models.importing.vocabulary import Vocabulary, convert
 from lmzip.models.mixing.code_length import UNIT
 from lmzip.models.networks.imported_tokenizer import ImportedTokenizer
@@ -83,6 +83,8 @@ def import_model(
     """
     if out.exists():
         raise ValueError(f"{out} exists already")
+    for note in source.notes:
+        notify(note)
     config, names = read_config(source.config, context)
     vocabulary = convert(source.tokenizer)
     tokenizer = ImportedTokenizer(vocabulary.values)
@@ -107,7 +109,7 @@ def import_model(
     size_coded = sum(len(tokenizer.decode(window)) for window in windows)
     exact = code_length(make_engine(weights)[1], windows) / UNIT / size_coded
     notify("measuring the float network")
-    parent = parent_bits(source.folder, np.array(vocabulary.ids)[windows], start)
+    parent = parent_bits(source, np.array(vocabulary.ids)[windows], start)
     report = Report(
         model_id or source.id, "", size, len(tokenizer), vocabulary.added, config.context, exact,
         None if parent is None else parent / size_coded, size_coded, len(weights.config.wide),
@@ -132,7 +134,7 @@ def round_weights(source: Source, names: Names, config: NetworkConfig, vocabular
 
     start: the id whose row both marks have.
     """
-    prefix, ids = source.prefix(names), np.array(vocabulary.ids)
+    prefix, ids = prefix_of(source, names), np.array(vocabulary.ids)
 
     def joined(layer: str, parts: tuple[str, ...], ending: str) -> NDArray[np.float32]:
         tensors = [source.tensor(f"{prefix}{layer}{part}.{ending}") for part in parts]
@@ -239,13 +241,12 @@ def _write(out: Path, report: Report, weights: Weights, vocabulary: Vocabulary, 
 
 def _card(report: Report, source: Source) -> str:
     """Return the model card."""
-    made_from = source.name or f"a folder with a model of the type {source.config.get('model_type')}"
     parent = "not measured" if report.parent is None else f"{report.parent:.4f}"
     loss = "" if report.loss is None else f" ({report.loss:+.2%})"
     bits = f"float parent {parent}, exact {report.exact:.4f}{loss}"
     return f"""# Model card: {report.id}
 
-Made by `lmzip models import` from {made_from}. The licence of that model holds for this one.
+Made by `lmzip models import` from {source.origin}. The licence of that model holds for this one.
 
 | | |
 |---|---|
