@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -20,7 +19,7 @@ class Source(Protocol):
     name: str  # by which `find_source` finds it on other machines too: of the hub or of a package; else empty
     config: dict[str, Any]  # as in config.json
     tokenizer: dict[str, Any]  # as in tokenizer.json
-    notes: Sequence[str]  # what the user should know
+    notes: tuple[str, ...]  # what the user should know
 
     @property
     def id(self) -> str:

@@ -175,8 +175,9 @@ class Network:
 
     def _names_of(self, names: Names, layers: int) -> dict[str, str]:
         """Return Hugging Face's names of all tensors, to GGUF's. Raises ValueError where one should not be there."""
-        architecture, found = self._architecture, {}
+        architecture = self._architecture
         expected: dict[str, tuple[str, str]] = {}
+        found: dict[str, str] = {}
         for tensor, (part, shape) in architecture.tensors.items():
             expected[tensor] = (part if part == names.head else names.prefixes[0] + part), shape
         for i in range(layers):
@@ -190,9 +191,9 @@ class Network:
             if tensor not in expected or not (ending == "weight" or (ending == "bias" and biased)):
                 raise ValueError(f"the tensor {name} does not belong to the architecture: another one, or a newer form")
             part, dimensions = expected[tensor]
-            shape = tuple(self._sizes[dimension] for dimension in dimensions[: 1 if ending == "bias" else 2])
-            if file.tensors[name].shape != shape:
-                raise ValueError(f"the tensor {name} has the shape {file.tensors[name].shape} instead of {shape}")
+            lengths = tuple(self._sizes[dimension] for dimension in dimensions[: 1 if ending == "bias" else 2])
+            if file.tensors[name].shape != lengths:
+                raise ValueError(f"the tensor {name} has the shape {file.tensors[name].shape} instead of {lengths}")
             found[f"{part}.{ending}"] = name
         return found
 

@@ -75,12 +75,12 @@ def _open_only(roots: list[Entry], where: str) -> list[GGUFFile]:
     """Open the only GGUF under some folders."""
     files = [file for root in roots for file in _files(root)]
     found = sorted((file for file in files if file.name.endswith(".gguf")), key=lambda file: file.name)
-    splits = [_SPLIT.fullmatch(file.name) for file in found]
-    if len(found) == 1 or (found and len({match and (match[1], match[3]) for match in splits}) == 1):
-        if splits[0]:
-            by_name = {file.name: file for file in found}
-            names = [f"{splits[0][1]}-{i:05}-of-{splits[0][3]}.gguf" for i in range(1, int(splits[0][3]) + 1)]
-            return _whole([by_name.get(name, Path(name)) for name in names])
+    splits = {(match[1], match[3]) for file in found if (match := _SPLIT.fullmatch(file.name))}
+    if len(splits) == 1:
+        (base, count), by_name = splits.pop(), {file.name: file for file in found}
+        names = [f"{base}-{i:05}-of-{count}.gguf" for i in range(1, int(count) + 1)]
+        return _whole([by_name.get(name, Path(name)) for name in names])
+    if len(found) == 1:
         return [_map(found[0])]
     if found:
         raise ValueError(f"{where} holds {len(found)} GGUF files: {', '.join(f.name for f in found)}. Give one of them")

@@ -27,7 +27,7 @@ class GGUFSource:
 
     def __init__(self, files: Sequence[GGUFFile], origin: str, name: str = "") -> None:
         """files: the first one has the metadata. Raises ValueError where the model is not one that can be read."""
-        self._files, self.origin, self.name = files, origin, name
+        self._files, self._origin, self.name = files, origin, name
         metadata = files[0].metadata
         count = metadata.get("split.count", len(files))
         if count not in (0, len(files)):
@@ -46,6 +46,11 @@ class GGUFSource:
         named = (metadata.get(f"general.{key}") for key in ("basename", "size_label"))
         words = "-".join(word for word in named if isinstance(word, str)) or self.config["model_type"]
         return f"{re.sub(r'[^a-z0-9.]+', '-', words.lower()).strip('-')}-{digest.hexdigest()[:12]}"
+
+    @property
+    def origin(self) -> str:
+        """See Source."""
+        return self._origin
 
     def __contains__(self, name: str) -> bool:
         return name in self._network

@@ -83,8 +83,8 @@ def read_tokenizer(metadata: Values) -> tuple[Values, list[str]]:
         cuts = _cuts(metadata, notes)
         model = _bpe(tokens, _merges(metadata, tokens)) | {"ignore_merges": cuts.whole_words}
         splits = [_split(pattern) for pattern in cuts.patterns]
-        pieces = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": cuts.own}
-        steps = {
+        pieces: Values = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": cuts.own}
+        steps: Values = {
             "normalizer": None,
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": [*splits, pieces]} if splits else pieces,
         }
