@@ -20,7 +20,7 @@ from lmzip.models.exact import backends, rope
 from lmzip.models.exact.arithmetic import WEIGHT_MAX, WIDE_MAX, wide_max
 from lmzip.models.exact.config import PROJECTIONS, NetworkConfig
 from lmzip.models.exact.cpu import kernels, rows
-from lmzip.models.exact.cpu.arguments import NO_FLOATS, FeedForward, Norm, Projection
+from lmzip.models.exact.cpu.arguments import NO_FLOATS, NO_NORM, FeedForward, Projection
 from lmzip.models.exact.cpu.engine import CPUEngine
 from lmzip.models.exact.engine import IMPORTED_DIGEST, Engine, imported_networks, reference_digest
 from lmzip.models.exact.rereading import RereadingEngine
@@ -35,6 +35,11 @@ GPT = dataclasses.replace(
     SMALL, qk_norm=False, norm="layer", positions="learned", hidden_act="gelu_tanh", gated=False, biases=PROJECTIONS,
     context=40, sliding_window=40, reread=11, tie_word_embeddings=True,
 )  # fmt: skip
+
+GEMMA: dict[str, Any] = {
+    "norm": "rms", "positions": "rope", "biases": (), "gated": True, "qk_norm": True, "post_norms": True,
+    "local_layers": (1,), "local_window": 7, "local_rope_theta": 100.0, "rope_scaling": ("linear", 8.0),
+}  # fmt: skip
 
 
 # One set of integers.
@@ -58,6 +63,8 @@ CONFIGS: list[dict[str, Any]] = [
     {"positions": "rope", "rope_scaling": ("linear", 4.0), "sliding_window": 8, "gated": True},
     {"context": 10, "sliding_window": 10, "reread": 0},
     {"context": 10, "sliding_window": 10, "reread": 9},
+    GEMMA | {"wide": ALL},
+    GEMMA | {"wide": (), "local_layers": (0, 1), "local_window": 40},
     {"hidden_size": 2200, "num_hidden_layers": 1, "wide": ALL[:3]},
 ]
 
@@ -197,7 +204,7 @@ def test_activations(gelu: bool) -> None:
     panels, most = np.empty((1, 1, 1), np.int16), np.float32(WIDE_MAX)
     for part in (slice(0, 999), slice(999, 1002)):  # of one size each
         projection = Projection(panels, scales[part], NO_FLOATS, most)
-        layer = FeedForward(Norm(NO_FLOATS, NO_FLOATS, np.float64(0)), gelu, False, projection, projection)
+        layer = FeedForward(NO_NORM, gelu, False, projection, projection, NO_NORM)
         scale[:] = 1
         kernels._activate(y[:, part], scale, layer, q[:, part])
         exact = torch.from_numpy(scales[part] * y[0, part])

@@ -94,13 +94,15 @@ def test_distributions_of_the_float_parent(imported: Imported, divergence: Calla
     network = imported.model.engine.config
     wrong: dict[str, Any] = {"rms_norm_eps": 0.1}
     if not network.is_recurrent:
-        wrong["hidden_act"] = "silu" if network.norm == "layer" else "gelu_tanh"
+        wrong["hidden_act"] = "silu" if network.hidden_act == "gelu_tanh" else "gelu_tanh"
     if network.positions == "rope":
         wrong["rope_theta"] = 2.0
     if network.rope_scaling:
         wrong["rope_scaling"] = ()
     if 2 < network.sliding_window < network.context:
         wrong["sliding_window"] = network.sliding_window // 2
+    if network.local_layers:
+        wrong |= {"local_layers": (0, 1, 2), "local_window": 6, "local_rope_theta": 2.0, "post_norms": False}
     right = divergence(imported.weights)
     far = {name: divergence(imported.with_config(**{name: value})) for name, value in wrong.items()}
     weights = imported.weights

@@ -95,6 +95,9 @@ class Weights:
         for i in range(c.num_hidden_layers):
             lengths[f"layers.{i}.attention_norm"] = c.hidden_size
             lengths[f"layers.{i}.mlp_norm"] = c.hidden_size
+            if c.post_norms:
+                lengths[f"layers.{i}.attention_post_norm"] = c.hidden_size
+                lengths[f"layers.{i}.mlp_post_norm"] = c.hidden_size
             if c.qk_norm:
                 lengths[f"layers.{i}.q_norm"] = c.head_dim
                 lengths[f"layers.{i}.k_norm"] = c.head_dim

@@ -145,8 +145,10 @@ def round_weights(source: Source, names: Names, config: NetworkConfig, vocabular
     matrices: dict[str, Matrix] = {}
     gains: dict[str, NDArray[np.float32]] = {}
     biases: dict[str, NDArray[np.float32]] = {}
-    embedding = source.tensor(f"{prefix}{names.embedding}.weight")
-    matrices["embedding"] = Matrix.rounded(embedding[np.concatenate((ids, [start, start]))])
+    embedding = source.tensor(f"{prefix}{names.embedding}.weight")[np.concatenate((ids, [start, start]))]
+    if "embedding" in names.factors:
+        embedding *= np.float32(names.factors["embedding"])
+    matrices["embedding"] = Matrix.rounded(embedding)
     if config.positions == "learned":
         matrices["positions"] = Matrix.rounded(source.tensor(f"{prefix}{names.positions}.weight")[: config.context])
     if not config.tie_word_embeddings:
@@ -168,6 +170,10 @@ def round_weights(source: Source, names: Names, config: NetworkConfig, vocabular
         layer = names.layer.format(name.split(".")[1]) if name.startswith("layers.") else ""
         norm = (names.norms[kind],)
         gains[name] = joined(layer, norm, "weight")
+        if names.added:
+            gains[name] += np.float32(names.added)
+        if kind in names.factors:
+            gains[name] *= np.float32(names.factors[kind])
         if config.norm == "layer":
             biases[name] = joined(layer, norm, "bias")
     try:

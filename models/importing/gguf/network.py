@@ -86,6 +86,22 @@ def _gpt2(metadata: Metadata) -> Values:
     }
 
 
+def _gemma3(metadata: Metadata) -> Values:
+    """Return what llama.cpp knows without being told: every sixth layer sees all; the scale of queries."""
+    layers, hidden, heads = (metadata[key] for key in ("block_count", "embedding_length", "attention.head_count"))
+    window = metadata.get("attention.sliding_window")
+    pattern = metadata.get("attention.sliding_window_pattern", 6)
+    is_full = [not window or i % pattern == 0 for i in range(1, layers + 1)]
+    return {
+        "model_type": "gemma3_text",
+        "hidden_activation": "gelu_pytorch_tanh",
+        "sliding_window": window or metadata["context_length"],
+        "layer_types": ["full_attention" if full else "sliding_attention" for full in is_full],
+        # Of the published networks only that of 27 billion weights, with 62 layers, does not divide by the head's size.
+        "query_pre_attn_scalar": hidden // heads if layers == 62 else metadata["attention.key_length"],
+    }
+
+
 _TOP = {"token_embd": ("embed_tokens", "vd"), "output_norm": ("norm", "d"), "output": ("lm_head", "vd")}
 _ROPED = {
     "attn_norm": ("input_layernorm", "d"), "ffn_norm": ("post_attention_layernorm", "d"),
@@ -94,6 +110,10 @@ _ROPED = {
     "ffn_gate": ("mlp.gate_proj", "fd"), "ffn_up": ("mlp.up_proj", "fd"), "ffn_down": ("mlp.down_proj", "df"),
 }  # fmt: skip
 _QUERY_KEY_NORMS = {"attn_q_norm": ("self_attn.q_norm", "h"), "attn_k_norm": ("self_attn.k_norm", "h")}
+_POST_NORMS = {
+    "post_attention_norm": ("post_attention_layernorm", "d"), "ffn_norm": ("pre_feedforward_layernorm", "d"),
+    "post_ffw_norm": ("post_feedforward_layernorm", "d"),
+}  # fmt: skip
 _ALL_BIASES = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
 _GPT2_LAYER = {
     "attn_norm": ("ln_1", "d"), "ffn_norm": ("ln_2", "d"), "attn_qkv": ("attn.c_attn", "ad"),
@@ -105,6 +125,12 @@ ARCHITECTURES = {
     "llama": Architecture(_llama, _TOP, _ROPED, _ALL_BIASES, permuted=("attn_q", "attn_k")),
     "qwen2": Architecture(_qwen2, _TOP, _ROPED, ("attn_q", "attn_k", "attn_v")),
     "qwen3": Architecture(_qwen3, _TOP, _ROPED | _QUERY_KEY_NORMS),
+    "gemma3": Architecture(
+        _gemma3,
+        _TOP,
+        _ROPED | _QUERY_KEY_NORMS | _POST_NORMS,
+        lowered=True,
+    ),
     "gpt2": Architecture(
         _gpt2,
         {"token_embd": ("wte", "vd"), "position_embd": ("wpe", "cd"), "output_norm": ("ln_f", "d"),
@@ -156,7 +182,8 @@ class Network:
             "mlp_bias": "blk.0.ffn_down.bias" in self._files,
         }
         if "position_embd.weight" not in self._files:
-            values["rope_parameters"] = self._rope(metadata)
+            local = metadata.architecture == "gemma3"
+            values["rope_parameters"] = self._ropes(metadata) if local else self._rope(metadata)
             values["rms_norm_eps"] = metadata["attention.layer_norm_rms_epsilon"]
         return values | self._architecture.read(metadata)
 
@@ -172,6 +199,14 @@ class Network:
         if kind == "none" or factor == 1:
             return {"rope_theta": theta, "rope_type": "default"}
         return {"rope_theta": theta, "rope_type": kind, "factor": factor}
+
+    def _ropes(self, metadata: Metadata) -> Values:
+        """Return the rope_parameters of a network with local layers."""
+        local = metadata.get("rope.freq_base_swa", 10000.0)
+        return {
+            "full_attention": self._rope(metadata),
+            "sliding_attention": {"rope_theta": local, "rope_type": "default"},
+        }
 
     def _names_of(self, names: Names, layers: int) -> dict[str, str]:
         """Return Hugging Face's names of all tensors, to GGUF's. Raises ValueError where one should not be there."""
@@ -211,6 +246,8 @@ class Network:
         kind = stored.split(".")[-2]
         if kind in self._architecture.permuted:
             return unpermuted(value, self._sizes["h"])
+        if self._architecture.lowered and kind.endswith("norm"):
+            return value - np.float32(1)
         if self._architecture is ARCHITECTURES["gpt2"] and kind in _GPT2_LAYER and value.ndim == 2:
             return value.T
         return value
