@@ -214,8 +214,8 @@ def import_command(
     """Make an exact model of a language model.
 
     SOURCE is a GGUF file, a folder with a config.json and safetensors, a name on the Hugging Face hub, or an installed
-    package or a wheel that holds a GGUF. Llama, Mistral, Qwen2, Qwen3, GPT-2 and RWKV-4. Prints how many bits per byte
-    the exact model takes for the calibration text, and the float model it was made from.
+    package or a wheel that holds a GGUF. Llama, Mistral, Qwen2, Qwen3, Gemma 3, GPT-2 and RWKV-4. Prints how many bits
+    per byte the exact model takes for the calibration text, and the float model it was made from.
     """
     from lmzip.models.importing.find import find_source
     from lmzip.models.importing.importer import import_model

@@ -119,7 +119,7 @@ class NetworkConfig:
             raise ValueError(f"local_layers has a layer twice or one that the network lacks: {layers}")
         if layers and self.positions != "rope":
             raise ValueError("local_layers are for networks with RoPE")
-        if not min(1, len(layers)) <= self.local_window <= len(layers) * self.sliding_window:
+        if not bool(layers) <= self.local_window <= bool(layers) * self.sliding_window:
             raise ValueError("local_window must be 1 to sliding_window, and 0 without local layers")
         if not 1 <= self.local_rope_theta <= 1e12:
             raise ValueError(f"local_rope_theta must be 1 to 1e12, not {self.local_rope_theta}")
