@@ -35,8 +35,8 @@ from lmzip.models.exact.config import NetworkConfig
 from lmzip.models.exact.weights import Matrix, Weights
 from lmzip.models.hardware import processors
 from lmzip.models.importing.families import read_config
+from lmzip.models.importing.folder import FolderSource
 from lmzip.models.importing.importer import import_model
-from lmzip.models.importing.source import Source
 from lmzip.models.networks.text import TextModel
 from lmzip.models.registry import load_model
 
@@ -137,7 +137,7 @@ def sizes_by_method(family: str, steps: int, folder: Path) -> list[str]:
 
     source = make_model(folder / "float", family, steps, PROSE[:-HELD_BACK])
     data = PROSE[-HELD_BACK:].encode()
-    report = import_model(Source(source), folder / "exact", data)
+    report = import_model(FolderSource(source), folder / "exact", data)
     model, sizes = load_model(folder / "exact"), []
     for method in METHODS:
         packed = lmzip.compress(data, model=model, method=method)

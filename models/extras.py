@@ -7,8 +7,8 @@ import importlib.metadata
 
 DISTRIBUTION = "lmzip-codec"
 EXTRAS = {
-    "torch": "torch", "huggingface_hub": "import", "transformers": "import", "brotli": "report", "matplotlib": "report",
-    "rich": "report", "PIL": "image", "soundfile": "audio",
+    "torch": "torch", "gguf": "import", "huggingface_hub": "import", "transformers": "import", "brotli": "report",
+    "matplotlib": "report", "rich": "report", "PIL": "image", "soundfile": "audio",
 }  # fmt: skip
 
 

@@ -28,6 +28,8 @@ MORE = {
     "test_float_model.py": ("torch", "transformers"),
     "test_import_command.py": ("torch", "transformers", "huggingface_hub"),
     "test_import_errors.py": ("torch", "transformers", "huggingface_hub"),
+    "test_import_gguf.py": ("gguf", "torch", "transformers"),
+    "test_import_gguf_tokenizers.py": ("gguf", "torch", "transformers"),
     "test_import_networks.py": ("torch", "transformers"),
     "test_import_tokenizers.py": ("torch", "transformers"),
     "test_picture_training.py": ("torch",),

@@ -11,6 +11,8 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import (
     AutoModelForCausalLM,
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     LlamaConfig,
@@ -92,6 +94,10 @@ _SHAPE = {
     "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "max_position_embeddings": 96, "bos_token_id": 1, "eos_token_id": 2,
 }  # fmt: skip
+_GEMMA3 = {
+    "full_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1000.0},
+    "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+}
 _LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 500.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,
@@ -105,6 +111,15 @@ FAMILIES: dict[str, tuple[Any, Any, str]] = {
     "mistral": (MistralForCausalLM, lambda **k: MistralConfig(**_SHAPE, **k, sliding_window=24), "sentencepiece"),
     "qwen2": (Qwen2ForCausalLM, lambda **k: Qwen2Config(**_SHAPE, **k, tie_word_embeddings=True), "nfc"),
     "qwen3": (Qwen3ForCausalLM, lambda **k: Qwen3Config(**_SHAPE, **k, head_dim=32), "byte_level"),
+    "gemma3": (
+        Gemma3ForCausalLM,
+        lambda **k: Gemma3TextConfig(
+            **_SHAPE | {"num_hidden_layers": 3}, **k, head_dim=32, query_pre_attn_scalar=16, sliding_window=12,
+            layer_types=["sliding_attention", "full_attention", "sliding_attention"], rope_parameters=_GEMMA3,
+            pad_token_id=None, attn_implementation="eager",
+        ),
+        "sentencepiece",
+    ),
     "gpt2": (
         GPT2LMHeadModel,
         lambda **k: GPT2Config(
@@ -150,7 +165,7 @@ def make_model(folder: Path, family: str, steps: int, text: str = PROSE) -> Path
     model = make(config(vocab_size=size))
     for name, parameter in model.named_parameters():  # they begin as 0 and 1
         if "norm" in name or "ln" in name or name.endswith("bias"):
-            torch.nn.init.normal_(parameter, 0.0 if name.endswith("bias") else 1.0, 0.2)
+            torch.nn.init.normal_(parameter, 0.0 if name.endswith("bias") or family == "gemma3" else 1.0, 0.2)
     train(model, tokenizer, steps, text)
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))

@@ -20,14 +20,14 @@ from lmzip.models.exact import backends, rope
 from lmzip.models.exact.arithmetic import WEIGHT_MAX, WIDE_MAX, wide_max
 from lmzip.models.exact.config import PROJECTIONS, NetworkConfig
 from lmzip.models.exact.cpu import kernels, rows
-from lmzip.models.exact.cpu.arguments import NO_FLOATS, FeedForward, Norm, Projection
+from lmzip.models.exact.cpu.arguments import NO_FLOATS, NO_NORM, FeedForward, Projection
 from lmzip.models.exact.cpu.engine import CPUEngine
 from lmzip.models.exact.engine import IMPORTED_DIGEST, Engine, imported_networks, reference_digest
 from lmzip.models.exact.rereading import RereadingEngine
 from lmzip.models.exact.torch import rows as torch_rows
 from lmzip.models.exact.torch.engine import TorchEngine
 from lmzip.models.exact.torch.products import PRODUCTS, is_exact
-from lmzip.models.exact.weights import Weights
+from lmzip.models.exact.weights import POST_NORM_LIMIT, Weights
 from lmzip.models.mixing.code_length import UNIT, log2_integer
 
 ALL = ("layers.0.qkv", "layers.0.query", "layers.0.key", "layers.0.out", "layers.1.gate_up", "layers.1.down", "head")
@@ -35,6 +35,11 @@ GPT = dataclasses.replace(
     SMALL, qk_norm=False, norm="layer", positions="learned", hidden_act="gelu_tanh", gated=False, biases=PROJECTIONS,
     context=40, sliding_window=40, reread=11, tie_word_embeddings=True,
 )  # fmt: skip
+
+GEMMA: dict[str, Any] = {
+    "norm": "rms", "positions": "rope", "biases": (), "gated": True, "qk_norm": True, "post_norms": True,
+    "local_layers": (1,), "local_window": 7, "local_rope_theta": 100.0, "rope_scaling": ("linear", 8.0),
+}  # fmt: skip
 
 
 # One set of integers.
@@ -58,6 +63,8 @@ CONFIGS: list[dict[str, Any]] = [
     {"positions": "rope", "rope_scaling": ("linear", 4.0), "sliding_window": 8, "gated": True},
     {"context": 10, "sliding_window": 10, "reread": 0},
     {"context": 10, "sliding_window": 10, "reread": 9},
+    GEMMA | {"wide": ALL},
+    GEMMA | {"wide": (), "local_layers": (0, 1), "local_window": 40},
     {"hidden_size": 2200, "num_hidden_layers": 1, "wide": ALL[:3]},
 ]
 
@@ -90,16 +97,16 @@ def test_engines_agree_on_extreme_weights(
     assert np.array_equal(evaluate(CPUEngine(weights), ids, 10), evaluate(TorchEngine(weights, "cpu"), ids, 10))
 
 
-@pytest.mark.parametrize("norm", ["rms", "layer"])
-def test_the_largest_weights_stay_finite(norm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("changes", [{"norm": "rms"}, {}, GEMMA])
+def test_the_largest_weights_stay_finite(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     check_finite(monkeypatch)
-    weights = make_weights(dataclasses.replace(GPT, norm=norm, wide=ALL), 0, (0, 0))
+    weights = make_weights(dataclasses.replace(GPT, wide=ALL, **changes), 0, (0, 0))
     for matrix in weights.matrices.values():
         matrix.values[1::2] = WEIGHT_MAX
         matrix.scale[:] = LARGEST_SCALE
     for vector, largest in ((weights.gains, LARGEST_GAIN), (weights.biases, 65536.0)):
-        for value in vector.values():
-            value[:] = largest
+        for name, value in vector.items():
+            value[:] = POST_NORM_LIMIT if name.endswith("_post_norm") else largest
     ids = make_ids(GPT, 2, 20)
     assert np.array_equal(evaluate(CPUEngine(weights), ids, 10), evaluate(TorchEngine(weights, "cpu"), ids, 10))
 
@@ -197,7 +204,7 @@ def test_activations(gelu: bool) -> None:
     panels, most = np.empty((1, 1, 1), np.int16), np.float32(WIDE_MAX)
     for part in (slice(0, 999), slice(999, 1002)):  # of one size each
         projection = Projection(panels, scales[part], NO_FLOATS, most)
-        layer = FeedForward(Norm(NO_FLOATS, NO_FLOATS, np.float64(0)), gelu, False, projection, projection)
+        layer = FeedForward(NO_NORM, gelu, False, projection, projection, NO_NORM)
         scale[:] = 1
         kernels._activate(y[:, part], scale, layer, q[:, part])
         exact = torch.from_numpy(scales[part] * y[0, part])
@@ -265,11 +272,35 @@ def test_plain_configurations_are_written_as_before() -> None:
         ({"rope_scaling": ("yarn", 2.0)}, "rope_scaling must be linear or llama3"),
         ({"rope_scaling": ("linear", 0.5)}, "rope_scaling must be linear or llama3"),
         ({"rope_scaling": ("llama3", 8.0, 4.0, 1.0, 32)}, "rope_scaling must be linear or llama3"),
+        ({"post_norms": True}, "post_norms are RMS norms"),
+        ({"local_layers": (0,), "local_window": 8}, "local_layers are for networks with RoPE"),
+        (GEMMA | {"local_layers": (2,)}, "local_layers has a layer twice or one that the network lacks"),
+        (GEMMA | {"local_layers": (0, 0)}, "local_layers has a layer twice"),
+        (GEMMA | {"local_window": 41}, "local_window must be 1 to sliding_window, and 0 without local layers"),
+        (GEMMA | {"local_window": 0}, "local_window must be 1 to sliding_window"),
+        (GEMMA | {"local_layers": ()}, "and 0 without local layers"),
+        (GEMMA | {"local_rope_theta": 0.5}, "local_rope_theta must be 1 to 1e12"),
     ],
 )
 def test_configurations_that_cannot_be(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(GPT, **changes)
+
+
+def test_local_layers_remember_less() -> None:
+    config = dataclasses.replace(GPT, **GEMMA)
+    assert NetworkConfig.from_dict(json.loads(config.to_json())) == config
+    assert [config.window(i) for i in range(2)] == [40, 7]
+    assert [config.capacity(4, i) for i in range(2)] == [40, 10]
+    heads = 2 * (config.head_dim + 4) * config.num_key_value_heads
+    assert config.window_bytes(4) == heads * (40 + 10)
+    weights = make_weights(dataclasses.replace(config, local_layers=(0, 1)), 0)
+    ids = make_ids(config, 1, 40)
+    rows = evaluate(CPUEngine(weights), ids, 8)
+    ids[0, 3] += 1 if ids[0, 3] < 30 else -1
+    changed = (evaluate(CPUEngine(weights), ids, 8) != rows).any(axis=(1, 2))
+    # Three symbols are embedded together; each of two layers looks six positions back.
+    assert changed[3] and changed[11:18].any() and not changed[18:].any()
 
 
 def test_bad_biases_are_named() -> None:

@@ -33,7 +33,16 @@ from lmzip.models.exact.rope import rope_between
 from lmzip.models.exact.torch import products
 from lmzip.models.exact.torch import rows as torch_rows
 from lmzip.models.exact.torch.products import PRODUCTS, best_product, is_exact
-from lmzip.models.exact.weights import BIAS_LIMIT, GAIN_LIMIT, MIX_LIMIT, NIBBLE_MAX, SCALE_LIMIT, Matrix, Weights
+from lmzip.models.exact.weights import (
+    BIAS_LIMIT,
+    GAIN_LIMIT,
+    MIX_LIMIT,
+    NIBBLE_MAX,
+    POST_NORM_LIMIT,
+    SCALE_LIMIT,
+    Matrix,
+    Weights,
+)
 from lmzip.models.training import network as training
 
 # The right function.
@@ -346,10 +355,11 @@ def test_no_network_within_the_limits_overflows() -> None:
     up = product(hidden, normal)
     gelu = (float(GELU_3) * up * up + float(GELU_1)) * up
     residual = embedded + layers * (product(inner, up * up) + product(inner, up))
+    normed = embedded + layers * 2 * math.sqrt(hidden) * POST_NORM_LIMIT
     mixed = product(hidden, normal * (2 * MIX_LIMIT + 1))  # of a recurrent network, whose norms subtract the mean first
     recurrent = embedded + layers * (product(inner, mixed * mixed) + product(inner, mixed))
     state = mixed * (1 << 26)  # a value for each byte of the longest block, none of them faded
-    assert max(gelu, residual * GAIN_LIMIT, recurrent, state) < float(np.finfo(np.float32).max)
+    assert max(gelu, residual * GAIN_LIMIT, normed * GAIN_LIMIT, recurrent, state) < float(np.finfo(np.float32).max)
 
 
 @pytest.mark.parametrize("name", LARGEST)

@@ -24,8 +24,9 @@ from lmzip.errors import ModelError
 from lmzip.models import hardware
 from lmzip.models.exact.weights import Weights
 from lmzip.models.importing.families import read_config
+from lmzip.models.importing.find import find_source
+from lmzip.models.importing.folder import FolderSource
 from lmzip.models.importing.importer import import_model
-from lmzip.models.importing.source import Source, find_source
 from lmzip.models.registry import load_model
 
 TEXT = PROSE[:2000].encode()
@@ -39,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def exact(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "exact"
-    import_model(Source(trained), folder, TEXT)
+    import_model(FolderSource(trained), folder, TEXT)
     return folder
 
 
@@ -124,7 +125,7 @@ def test_sources_that_cannot_be_imported(
 ) -> None:
     damage(source)
     with pytest.raises(ValueError, match=message):
-        import_model(Source(source), tmp_path / "exact", TEXT)
+        import_model(FolderSource(source), tmp_path / "exact", TEXT)
     assert names(tmp_path) == ["float"]
 
 
@@ -166,7 +167,7 @@ def test_recurrent_models_that_do_not_fit(changes: dict[str, Any], message: str)
 
 def test_an_import_overwrites_nothing(source: Path, made: Path) -> None:
     with pytest.raises(ValueError, match="exists already"):
-        import_model(Source(source), made, TEXT)
+        import_model(FolderSource(source), made, TEXT)
 
 
 def test_too_little_memory(source: Path, made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +175,7 @@ def test_too_little_memory(source: Path, made: Path, tmp_path: Path, monkeypatch
     packed = lmzip.compress(TEXT, model=model, method="ensemble")
     monkeypatch.setattr(hardware, "available_memory", lambda: 10_000)
     with pytest.raises(MemoryError, match=r"importing this model needs .* GiB of memory"):
-        import_model(Source(source), tmp_path / "other", TEXT)
+        import_model(FolderSource(source), tmp_path / "other", TEXT)
     with pytest.raises(ModelError, match=r"the model qwen2-.* needs .* of memory"):
         load_model(made, threads=1)
     with pytest.raises(MemoryError, match=r"what 1 windows of the model qwen2-\S+ remember needs"):
@@ -206,7 +207,7 @@ def test_models_that_cannot_be_loaded(source: Path, made: Path, tmp_path: Path) 
 
 
 def test_files_need_their_model(made: Path, source: Path, tmp_path: Path) -> None:
-    import_model(Source(source, "owner/name@0123456789ab"), tmp_path / "hub", TEXT)
+    import_model(FolderSource(source, "owner/name@0123456789ab"), tmp_path / "hub", TEXT)
     model = load_model(tmp_path / "hub")
     packed = lmzip.compress(TEXT, model=model, method="ensemble")
     assert lmzip.decompress(packed, model=model) == TEXT
@@ -257,7 +258,7 @@ def test_a_model_in_parts_from_the_hub(hub: dict[str, Any], source: Path) -> Non
 
 def test_where_the_hub_does_not_help(hub: dict[str, Any], source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for text in ("no-such-folder", "./owner/name", "a/b/c", "/owner/name", "owner/"):
-        with pytest.raises(ValueError, match="no such folder, and not a name on the hub"):
+        with pytest.raises(ValueError, match="no such file, folder or installed package, and not a name"):
             find_source(text)
     pickled(source)
     with pytest.raises(ValueError, match=r"a file is not on the hub \(tokenizer.json and safetensors are needed\)"):

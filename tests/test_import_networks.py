@@ -22,8 +22,8 @@ from lmzip.models.exact.engine import Engine
 from lmzip.models.exact.weights import Weights
 from lmzip.models.importing import importer
 from lmzip.models.importing.compare import code_length
+from lmzip.models.importing.folder import FolderSource
 from lmzip.models.importing.importer import Report, import_model
-from lmzip.models.importing.source import Source
 from lmzip.models.importing.vocabulary import convert
 from lmzip.models.networks.text import TextModel
 from lmzip.models.registry import load_model
@@ -57,7 +57,7 @@ class Imported:
 def imported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Imported:
     base = tmp_path_factory.mktemp(request.param)
     source = make_model(base / "float", request.param, STEPS)
-    report = import_model(Source(source), base / "exact", PROSE[:20_000].encode())
+    report = import_model(FolderSource(source), base / "exact", PROSE[:20_000].encode())
     return Imported(source, base / "exact", report, load_model(base / "exact", threads=2))
 
 
@@ -94,13 +94,15 @@ def test_distributions_of_the_float_parent(imported: Imported, divergence: Calla
     network = imported.model.engine.config
     wrong: dict[str, Any] = {"rms_norm_eps": 0.1}
     if not network.is_recurrent:
-        wrong["hidden_act"] = "silu" if network.norm == "layer" else "gelu_tanh"
+        wrong["hidden_act"] = "silu" if network.hidden_act == "gelu_tanh" else "gelu_tanh"
     if network.positions == "rope":
         wrong["rope_theta"] = 2.0
     if network.rope_scaling:
         wrong["rope_scaling"] = ()
     if 2 < network.sliding_window < network.context:
         wrong["sliding_window"] = network.sliding_window // 2
+    if network.local_layers:
+        wrong |= {"local_layers": (0, 1, 2), "local_window": 6, "local_rope_theta": 2.0, "post_norms": False}
     right = divergence(imported.weights)
     far = {name: divergence(imported.with_config(**{name: value})) for name, value in wrong.items()}
     weights = imported.weights
@@ -132,7 +134,7 @@ def test_importing_again_gives_the_same_bytes(
     imported: Imported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importer, "parent_bits", lambda *_: None)  # only the report and the card have it
-    again = import_model(Source(imported.source), tmp_path / "again", PROSE[:20_000].encode())
+    again = import_model(FolderSource(imported.source), tmp_path / "again", PROSE[:20_000].encode())
     assert (again.id, again.sha256) == (imported.report.id, imported.report.sha256)
     assert load_model(tmp_path / "again").sha256.hex() == again.sha256
     for name in FILES:
@@ -168,7 +170,7 @@ def test_outliers_get_wide_activations(tmp_path: Path) -> None:
     tensors["model.norm.weight"][5] *= 100
     tensors["lm_head.weight"][:, 5] /= 100
     save_file(tensors, source / "model.safetensors", {"format": "pt"})
-    report = import_model(Source(source), tmp_path / "exact", PROSE[:20_000].encode())
+    report = import_model(FolderSource(source), tmp_path / "exact", PROSE[:20_000].encode())
     config = load_model(tmp_path / "exact").engine.config
     assert (config.wide, report.wide) == (("head",), 1)
     assert report.loss is not None and abs(report.loss) < 0.01
@@ -188,7 +190,7 @@ def test_outliers_among_keys_get_wide_keys(tmp_path: Path) -> None:
         tensors[f"{attention}.q_proj.weight"][15::16] = 0
         tensors[f"{attention}.q_proj.bias"][15::16] = 0
     save_file(tensors, source / "model.safetensors", {"format": "pt"})
-    report = import_model(Source(source), tmp_path / "exact", PROSE[:20_000].encode())
+    report = import_model(FolderSource(source), tmp_path / "exact", PROSE[:20_000].encode())
     wide = load_model(tmp_path / "exact").engine.config.wide
     assert wide and {name.rpartition(".")[2] for name in wide} == {"key"}
     assert report.loss is not None and abs(report.loss) < 0.01

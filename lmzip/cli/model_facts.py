@@ -132,11 +132,11 @@ def describe_float_model(source: str) -> dict[str, Any]:
     in common with this one to decode what is written here; with the threads that lmzip takes by default).
     """
     from lmzip.models.importing.float_model import identify, make_profile
-    from lmzip.models.importing.source import Source
+    from lmzip.models.importing.folder import FolderSource
 
     folder = Path(source.removeprefix(registry.FLOAT))
     try:
-        found = Source(folder)
+        found = FolderSource(folder)
         (model_id, sha256), profile = identify(found), make_profile(processors(), "cpu")
     except (ValueError, OSError, ImportError) as error:
         raise ModelError(f"{folder}: the model cannot be read: {error}") from error

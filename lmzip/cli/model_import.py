@@ -64,11 +64,12 @@ class Request:
 @click.option("-v", "--verbose", is_flag=True, help="Say what is tried, and more of the result.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def import_command(verbose: bool, as_json: bool, **options: Any) -> int:
-    """Make an exact model of a language model: SOURCE is a folder or a name on the Hugging Face hub.
+    """Make an exact model of a language model.
 
-    Llama, Mistral, Qwen2, Qwen3, GPT-2 and RWKV-4, with weights in safetensors. The model goes into the user's store,
-    where `-m NAME` finds it, and decompression without -m. Prints how many bits per byte the exact model takes for the
-    calibration text, and the float model it was made from.
+    SOURCE is a GGUF file, a folder with a config.json and safetensors, a name on the Hugging Face hub, or an installed
+    package or a wheel that holds a GGUF. Llama, Mistral, Qwen2, Qwen3, Gemma 3, GPT-2 and RWKV-4. The model goes into
+    the user's store, where `-m NAME` finds it, and decompression without -m. Prints how many bits per byte the exact
+    model takes for the calibration text, and the float model it was made from.
     """
     request = Request(**options)
     if request.alias is not None and request.output is not None:
@@ -102,8 +103,8 @@ def import_command(verbose: bool, as_json: bool, **options: Any) -> int:
 
 def _import(request: Request, progress: Steps, verbose: bool) -> tuple[Report, Path, tuple[str, bool]]:
     """Import; return the report, the folder, the model's name for -m, and whether it was in the store before."""
+    from lmzip.models.importing.find import find_source
     from lmzip.models.importing.importer import Listener, import_model
-    from lmzip.models.importing.source import find_source
 
     class Shown(Listener):
         """What a person sees of an import."""

@@ -23,7 +23,7 @@ CHANNEL = ("channel_key", "channel_receptance")
 
 @dataclasses.dataclass(frozen=True)
 class NetworkConfig:
-    """A transformer with grouped-query attention, such as Llama, Mistral, Qwen and GPT-2, or a recurrent RWKV-4.
+    """A transformer with grouped-query attention, such as Llama, Qwen, GPT-2 and Gemma 3, or a recurrent RWKV-4.
 
     vocab_size symbols are predicted. The input embedding has two more rows, the marks that
     stand before the first symbol of a window: `file_start` where the file begins, `cut_start`
@@ -54,6 +54,10 @@ class NetworkConfig:
     reread: int = 0  # symbols that are read again, less than context
     wide: tuple[str, ...] = ()  # activations of more than 8 bits: `head`, `layers.0.qkv`, `layers.0.key` ...
     mixer: str = "attention"  # one of MIXERS: how a position learns of others; RWKV-4 has one head of all its channels
+    post_norms: bool = False  # what attention and feed-forward give is normalised before it is added
+    local_layers: tuple[int, ...] = ()  # which see `local_window` positions, in a RoPE of their own that is not scaled
+    local_window: int = 0
+    local_rope_theta: float = 10000.0
 
     def __post_init__(self) -> None:
         sizes = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
@@ -89,6 +93,9 @@ class NetworkConfig:
             raise ValueError("recurrent networks have layer norms, one head, and no biases")
         if self.norm == "layer" and (self.qk_norm or self.hidden_size >= 1 << 16):
             raise ValueError("layer norms are for networks without qk_norm and with a hidden_size below 2**16")
+        if self.post_norms and self.norm != "rms":
+            raise ValueError("post_norms are RMS norms, for networks that have these")
+        self._check_local_layers()
         if self.context and not 2 <= self.sliding_window <= self.context < 1 << 16:
             raise ValueError(f"context must be sliding_window to 2**16 - 1, not {self.context}")
         if not 0 <= self.reread < max(self.context, 1):
@@ -105,6 +112,17 @@ class NetworkConfig:
         ):
             if not set(names) <= allowed or len(set(names)) < len(names):
                 raise ValueError(f"{what} has a name twice or one that the network lacks: {', '.join(names)}")
+
+    def _check_local_layers(self) -> None:
+        layers = self.local_layers
+        if not set(layers) <= set(range(self.num_hidden_layers)) or len(set(layers)) < len(layers):
+            raise ValueError(f"local_layers has a layer twice or one that the network lacks: {layers}")
+        if layers and self.positions != "rope":
+            raise ValueError("local_layers are for networks with RoPE")
+        if not bool(layers) <= self.local_window <= bool(layers) * self.sliding_window:
+            raise ValueError("local_window must be 1 to sliding_window, and 0 without local layers")
+        if not 1 <= self.local_rope_theta <= 1e12:
+            raise ValueError(f"local_rope_theta must be 1 to 1e12, not {self.local_rope_theta}")
 
     @property
     def file_start(self) -> int:
@@ -133,17 +151,23 @@ class NetworkConfig:
         """Whether windows remember a state of one size instead of keys and values."""
         return self.mixer == "rwkv4"
 
-    def capacity(self, steps: int) -> int:
-        """Return the positions of keys and values to keep for calls of up to `steps`."""
-        return min(self.sliding_window + steps - 1, self.context or 1 << 30)
+    def window(self, layer: int) -> int:
+        """Return the positions that a query of a layer sees, its own among them."""
+        return self.local_window if layer in self.local_layers else self.sliding_window
+
+    def capacity(self, steps: int, layer: int) -> int:
+        """Return the positions of a layer's keys and values to keep for calls of up to `steps`."""
+        return min(self.window(layer) + steps - 1, self.context or 1 << 30)
 
     def window_bytes(self, steps: int) -> int:
         """Return the bytes of what a window remembers, keys and values for calls of up to `steps` or the state."""
         if self.is_recurrent:
             return self.num_hidden_layers * 4 * (2 * self.hidden_size + 3 * self.head_dim)
-        wide_keys = sum(name.endswith(".key") for name in self.wide)
-        heads = self.num_hidden_layers * 2 * (self.head_dim + 4) + wide_keys * self.head_dim
-        return heads * self.num_key_value_heads * self.capacity(steps)
+        total = 0
+        for i in range(self.num_hidden_layers):
+            wide_key = f"layers.{i}.key" in self.wide
+            total += (2 * (self.head_dim + 4) + wide_key * self.head_dim) * self.capacity(steps, i)
+        return total * self.num_key_value_heads
 
     def matrix_shapes(self) -> dict[str, tuple[int, int]]:
         """Name to (outputs, inputs) of every weight matrix but the embeddings."""

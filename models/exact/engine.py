@@ -14,7 +14,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from lmzip.models.exact.config import NetworkConfig
-from lmzip.models.exact.rope import NO_ROPE, Rope, rope_between
+from lmzip.models.exact.rope import NO_ROPE, Ropes, rope_between
 from lmzip.models.exact.weights import Matrix, Weights, largest_value
 
 
@@ -39,11 +39,14 @@ class Engine(Protocol):
         """Read ids (batch, steps) as `forward` does, and predict nothing."""
 
 
-def rope_of(config: NetworkConfig, start: int, stop: int) -> Rope:
-    """Return the network's cos and sin of positions start to stop - 1; empty ones without RoPE."""
+def rope_of(config: NetworkConfig, start: int, stop: int) -> Ropes:
+    """Return cos and sin of positions start to stop - 1 in usual and in local layers; empty where there is no RoPE."""
     if config.positions != "rope":
-        return NO_ROPE
-    return rope_between(config.head_dim, config.rope_theta, config.rope_scaling, start, stop)
+        return NO_ROPE, NO_ROPE
+    usual = rope_between(config.head_dim, config.rope_theta, config.rope_scaling, start, stop)
+    if not config.local_layers:
+        return usual, NO_ROPE
+    return usual, rope_between(config.head_dim, config.local_rope_theta, (), start, stop)
 
 
 def check_context(config: NetworkConfig, start: int, steps: int) -> None:
@@ -76,7 +79,13 @@ def imported_networks() -> list[Weights]:
         rope_theta=5e5, rope_scaling=("llama3", 32.0, 1.0, 4.0, 64), context=24, reread=9,
         wide=("layers.1.qkv", "layers.0.query", "layers.1.key", "layers.1.out", "layers.0.gate_up", "layers.0.down"),
     )  # fmt: skip
-    return [_draw(config, np.random.PCG64(20261125 + i)) for i, config in enumerate((gpt, llama))]
+    gemma = NetworkConfig(
+        vocab_size=61, hidden_size=48, intermediate_size=96, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=1, head_dim=16, sliding_window=24, qk_norm=True, hidden_act="gelu_tanh", context=24,
+        reread=9, rope_theta=1e6, rope_scaling=("linear", 8.0), post_norms=True, local_layers=(0, 2), local_window=5,
+        wide=("layers.0.qkv", "layers.1.query", "layers.2.key", "layers.0.out", "layers.1.gate_up", "layers.2.down"),
+    )  # fmt: skip
+    return [_draw(config, np.random.PCG64(20261125 + i)) for i, config in enumerate((gpt, llama, gemma))]
 
 
 def recurrent_networks() -> list[Weights]:
@@ -113,7 +122,7 @@ def _draw(config: NetworkConfig, bits: np.random.PCG64) -> Weights:
 
 
 REFERENCE_DIGEST = "08079794c306bf53"  # of reference_network
-IMPORTED_DIGEST = "4661ab477fa0d545"  # of imported_networks
+IMPORTED_DIGEST = "d10041ba8e520172"  # of imported_networks
 RECURRENT_DIGEST = "07be83aafb737797"  # of recurrent_networks
 
 

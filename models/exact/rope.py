@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 # original_max_position_embeddings); empty for not at all.
 Scaling = tuple[str | float, ...]
 Rope = tuple[NDArray[np.float32], NDArray[np.float32]]  # cos and sin, (positions, head_dim / 2) each
+Ropes = tuple[Rope, Rope]  # of usual layers and of local ones
 Turn = tuple[int, int]  # cos and sin of an angle, over _ONE
 
 PAGE = 256

@@ -15,7 +15,7 @@ from lmzip.models.exact.config import CHANNEL, TIME, NetworkConfig
 
 NIBBLE_MAX = 7  # of the table of n-grams, which is large: its values take half a byte in a file
 # No trained network comes near; within them, and the sizes of `config.LARGEST`, no float32 of the evaluation overflows.
-SCALE_LIMIT, GAIN_LIMIT, BIAS_LIMIT, MIX_LIMIT = 1.0, 1024.0, 65536.0, 16.0
+SCALE_LIMIT, GAIN_LIMIT, BIAS_LIMIT, MIX_LIMIT, POST_NORM_LIMIT = 1.0, 1024.0, 65536.0, 16.0, 65536.0
 
 
 def largest_value(name: str) -> int:
@@ -83,6 +83,7 @@ class Weights:
                 if vector is None or vector.shape != (length,) or vector.dtype != np.float32:
                     raise ValueError(f"weights: {name} is missing or not {length} float32 ({what})")
                 most = MIX_LIMIT if name.endswith("_mix") else limit
+                most = POST_NORM_LIMIT if name.endswith("_post_norm") else most
                 if not (np.abs(vector) <= most).all():
                     raise ValueError(f"weights: {name} has a {what} beyond {most}")
 
@@ -95,6 +96,9 @@ class Weights:
         for i in range(c.num_hidden_layers):
             lengths[f"layers.{i}.attention_norm"] = c.hidden_size
             lengths[f"layers.{i}.mlp_norm"] = c.hidden_size
+            if c.post_norms:
+                lengths[f"layers.{i}.attention_post_norm"] = c.hidden_size
+                lengths[f"layers.{i}.mlp_post_norm"] = c.hidden_size
             if c.qk_norm:
                 lengths[f"layers.{i}.q_norm"] = c.head_dim
                 lengths[f"layers.{i}.k_norm"] = c.head_dim

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import concurrent.futures
 import math
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lmzip.models.exact.arithmetic import FREQUENCY_BITS
 from lmzip.models.exact.engine import Engine
+from lmzip.models.extras import has
 from lmzip.models.hardware import processors
+from lmzip.models.importing.source import Source
 from lmzip.models.mixing.code_length import UNIT, log2_integer
 
 Symbols = NDArray[np.int32]
@@ -37,20 +38,16 @@ def code_length(engine: Engine, windows: Symbols) -> int:
         return sum(pool.map(length_of, range(len(windows))))
 
 
-def parent_bits(folder: Path, ids: NDArray[np.int64], start: int) -> float | None:
+def parent_bits(source: Source, ids: NDArray[np.int64], start: int) -> float | None:
     """Return the code length in bits of windows of the model's own ids by the float32 network; None: no transformers.
 
     ids: (windows, length); start: the id before a window.
     """
-    try:
-        import torch
-        import transformers
-    except ImportError:
+    if not (has("torch") and has("transformers")):
         return None
-    transformers.utils.logging.disable_progress_bar()
-    model = transformers.AutoModelForCausalLM.from_pretrained(
-        str(folder), dtype=torch.float32, trust_remote_code=False, use_safetensors=True, local_files_only=True
-    ).eval()
+    import torch
+
+    model = source.float_network().eval()
     total = 0.0
     with torch.no_grad():
         for window in torch.from_numpy(ids):

@@ -7,6 +7,7 @@ that its family's first release gave it.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,8 @@ class Names:
     head: str = "lm_head"
     vectors: dict[str, str] = dataclasses.field(default_factory=dict)  # of a layer, without an ending
     transposed: bool = False  # matrices of layers are (inputs, outputs)
+    added: float = 0.0  # to the gains of norms
+    factors: dict[str, float] = dataclasses.field(default_factory=dict)  # of the embedding and of norms, by our names
 
 
 _LLAMA = Names(
@@ -59,6 +62,15 @@ _GPT2 = Names(
     positions="wpe",
     transposed=True,
 )
+_GEMMA3 = dataclasses.replace(
+    _LLAMA,
+    norms={
+        "attention_norm": "input_layernorm", "attention_post_norm": "post_attention_layernorm",
+        "mlp_norm": "pre_feedforward_layernorm", "mlp_post_norm": "post_feedforward_layernorm",
+        "q_norm": "self_attn.q_norm", "k_norm": "self_attn.k_norm", "norm": "norm",
+    },
+    added=1.0,
+)  # fmt: skip
 _RWKV = Names(
     prefixes=("rwkv.",),
     layer="blocks.{}.",
@@ -150,6 +162,36 @@ def _gpt2(c: Values) -> Values:
     }
 
 
+def _gemma3(c: Values) -> Values:
+    """Return the fields of a network of Gemma 3's; its constant factors go into the embedding and the gains.
+
+    A tied head has the factor of the embedding, which the last norm takes back.
+    """
+    for key in ("attn_logit_softcapping", "final_logit_softcapping", "use_bidirectional_attention"):
+        if c.get(key):
+            raise ValueError(f"networks with {key} are not supported")
+    layers, head_dim, tied = c["num_hidden_layers"], c.get("head_dim", 256), c.get("tie_word_embeddings", True)
+    pattern = c.get("sliding_window_pattern", 6)
+    kinds = c.get("layer_types") or ["full_attention" if i % pattern == 0 else "" for i in range(1, layers + 1)]
+    ropes = c.get("rope_parameters") or {}
+    full = ropes.get("full_attention") or {"rope_theta": c.get("rope_theta", 1e6), **(c.get("rope_scaling") or {})}
+    local = ropes.get("sliding_attention") or {"rope_theta": c.get("rope_local_base_freq", 10000.0)}
+    if local.get("rope_type", "default") != "default":
+        raise ValueError("scaled rotary embeddings of local layers are not supported")
+    theta, scaling = _rope({"rope_parameters": full})
+    scale = math.sqrt(c["hidden_size"])
+    factors = {"embedding": scale, "q_norm": math.sqrt(head_dim / c.get("query_pre_attn_scalar", 256))}
+    changes = {
+        "head_dim": head_dim, "hidden_act": _activation(c.get("hidden_activation") or "gelu_pytorch_tanh"),
+        "rope_theta": theta, "rope_scaling": scaling, "tie_word_embeddings": tied, "qk_norm": True, "post_norms": True,
+        "local_layers": tuple(i for i, kind in enumerate(kinds) if kind != "full_attention"),
+        "local_window": c.get("sliding_window", 4096), "local_rope_theta": float(local.get("rope_theta", 10000.0)),
+        "context": c.get("max_position_embeddings", 131072),
+        "factors": factors | ({"norm": 1 / scale} if tied else {}),
+    }  # fmt: skip
+    return _llama(c | {"rope_parameters": {"rope_theta": theta}}, **changes)
+
+
 def _rwkv(c: Values) -> Values:
     size, eps = c["hidden_size"], c.get("layer_norm_epsilon", 1e-5)
     if (c.get("attention_hidden_size") or size) != size:
@@ -180,6 +222,7 @@ FAMILIES: dict[str, tuple[Callable[[Values], Values], Names]] = {
     "qwen2": (_qwen2, _LLAMA),
     "qwen3": (_qwen3, _LLAMA),
     "gpt2": (_gpt2, _GPT2),
+    "gemma3_text": (_gemma3, _GEMMA3),
     "rwkv": (_rwkv, _RWKV),
 }
 
@@ -205,6 +248,9 @@ def read_config(values: Values, context: int | None = None) -> tuple[NetworkConf
         positions = min(longest, WINDOW_LIMIT, context or DEFAULT_CONTEXT) if longest else context or 0
         window = fields.pop("sliding_window", None) or positions
         window = min(window, positions or window)
+        if fields.get("local_layers"):
+            fields["local_window"] = min(fields["local_window"], window)
+        names = dataclasses.replace(names, factors=fields.pop("factors", {}))
         config = NetworkConfig(
             vocab_size=values["vocab_size"], sliding_window=window, context=positions,
             reread=positions // REREAD_SHARE, **fields,

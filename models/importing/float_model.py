@@ -27,7 +27,7 @@ from lmzip.models.networks.tokenizer import Tokenizer
 if TYPE_CHECKING:
     import torch
 
-    from lmzip.models.importing.source import Source
+    from lmzip.models.importing.folder import FolderSource
     from lmzip.models.text.prior import Prior
 
 FREQUENCY_TOTAL = 1 << 24
@@ -125,7 +125,7 @@ def frequencies_of(logits: NDArray[np.float32]) -> NDArray[np.uint32]:
     return frequencies.astype(np.uint32)
 
 
-def identify(source: Source) -> tuple[str, bytes]:
+def identify(source: FolderSource) -> tuple[str, bytes]:
     """Return a float network's id and sha256, which are of all of its files."""
     digest = hashlib.sha256()
     for path in [source.folder / "config.json", source.folder / "tokenizer.json", *source.files]:
@@ -140,8 +140,8 @@ def load_float_model(folder: str | Path, threads: int | None = None, backend: st
     threads: None for all that the process may use. backend: None and `torch` for the CPU, or `cuda`.
     Raises ValueError where a file is missing, malformed or not supported, ImportError without transformers.
     """
+    from lmzip.models.importing.folder import FolderSource
     from lmzip.models.importing.importer import start_id
-    from lmzip.models.importing.source import Source
     from lmzip.models.importing.vocabulary import convert
     from lmzip.models.networks.imported_tokenizer import ImportedTokenizer
 
@@ -152,7 +152,7 @@ def load_float_model(folder: str | Path, threads: int | None = None, backend: st
     import transformers
 
     transformers.utils.logging.disable_progress_bar()  # a library is silent
-    source, device = Source(Path(folder)), DEVICES[backend]
+    source, device = FolderSource(Path(folder)), DEVICES[backend]
     vocabulary = convert(source.tokenizer)
     network: Any = transformers.AutoModelForCausalLM.from_pretrained(
         str(source.folder), dtype=torch.float32, trust_remote_code=False, use_safetensors=True, local_files_only=True

@@ -1,4 +1,4 @@
-"""From a Hugging Face model to an exact model's folder: the same bytes on every import and machine.
+"""From a float model to an exact model's folder: the same bytes on every import and machine.
 
 Nothing that decides a byte depends on the order of float operations: weights are rounded one by one with the
 largest of their row, and which products get wide activations is decided by code lengths in integers.
@@ -26,7 +26,7 @@ from lmzip.models.exact.weights import Matrix, Weights
 from lmzip.models.hardware import require_memory
 from lmzip.models.importing.compare import code_length, cut_windows, parent_bits
 from lmzip.models.importing.families import Names, read_config
-from lmzip.models.importing.source import Source
+from lmzip.models.importing.source import Source, prefix_of
 from lmzip.models.importing.vocabulary import Vocabulary, convert
 from lmzip.models.mixing.code_length import UNIT
 from lmzip.models.networks.imported_tokenizer import ImportedTokenizer
@@ -99,6 +99,8 @@ def import_model(
     listener.step(0, "reading the source")
     if out.exists():
         raise ValueError(f"{out} exists already")
+    for note in source.notes:
+        listener.say(note)
     config, names = read_config(source.config, context)
     vocabulary = convert(source.tokenizer)
     tokenizer = ImportedTokenizer(vocabulary.values)
@@ -125,7 +127,7 @@ def import_model(
     size_coded = sum(len(tokenizer.decode(window)) for window in windows)
     exact = code_length(make_engine(weights)[1], windows) / UNIT / size_coded
     listener.step(MEASURED, "measuring the float network")
-    parent = parent_bits(source.folder, np.array(vocabulary.ids)[windows], start)
+    parent = parent_bits(source, np.array(vocabulary.ids)[windows], start)
     report = Report(
         model_id or source.id, "", size, len(tokenizer), vocabulary.added, config.context, exact,
         None if parent is None else parent / size_coded, size_coded, len(weights.config.wide),
@@ -162,7 +164,7 @@ def round_weights(
 
     start: the id whose row both marks have.
     """
-    prefix, ids = source.prefix(names), np.array(vocabulary.ids)
+    prefix, ids = prefix_of(source, names), np.array(vocabulary.ids)
 
     def joined(layer: str, parts: tuple[str, ...], ending: str) -> NDArray[np.float32]:
         tensors = [source.tensor(f"{prefix}{layer}{part}.{ending}") for part in parts]
@@ -173,8 +175,10 @@ def round_weights(
     matrices: dict[str, Matrix] = {}
     gains: dict[str, NDArray[np.float32]] = {}
     biases: dict[str, NDArray[np.float32]] = {}
-    embedding = source.tensor(f"{prefix}{names.embedding}.weight")
-    matrices["embedding"] = Matrix.rounded(embedding[np.concatenate((ids, [start, start]))])
+    embedding = source.tensor(f"{prefix}{names.embedding}.weight")[np.concatenate((ids, [start, start]))]
+    if "embedding" in names.factors:
+        embedding *= np.float32(names.factors["embedding"])
+    matrices["embedding"] = Matrix.rounded(embedding)
     if config.positions == "learned":
         matrices["positions"] = Matrix.rounded(source.tensor(f"{prefix}{names.positions}.weight")[: config.context])
     if not config.tie_word_embeddings:
@@ -197,6 +201,10 @@ def round_weights(
         layer = names.layer.format(name.split(".")[1]) if name.startswith("layers.") else ""
         norm = (names.norms[kind],)
         gains[name] = joined(layer, norm, "weight")
+        if names.added:
+            gains[name] += np.float32(names.added)
+        if kind in names.factors:
+            gains[name] *= np.float32(names.factors[kind])
         if config.norm == "layer":
             biases[name] = joined(layer, norm, "bias")
     try:
@@ -278,13 +286,12 @@ def _write(out: Path, report: Report, weights: Weights, vocabulary: Vocabulary, 
 
 def _card(report: Report, source: Source) -> str:
     """Return the model card."""
-    made_from = source.name or f"a folder with a model of the type {source.config.get('model_type')}"
     parent = "not measured" if report.parent is None else f"{report.parent:.4f}"
     loss = "" if report.loss is None else f" ({report.loss:+.2%})"
     bits = f"float parent {parent}, exact {report.exact:.4f}{loss}"
     return f"""# Model card: {report.id}
 
-Made by `lmzip models import` from {made_from}. The licence of that model holds for this one.
+Made by `lmzip models import` from {source.origin}. The licence of that model holds for this one.
 
 | | |
 |---|---|

@@ -1,4 +1,4 @@
-"""Vocabularies of Hugging Face's `tokenizer.json` as byte strings.
+"""Vocabularies in the form of Hugging Face's `tokenizer.json` as byte strings.
 
 Three kinds are understood: byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM2), BPE of SentencePiece with
 U+2581 for spaces (Llama 2, Mistral), and Unigram. The tokenizer is kept but for what changes the text or adds
@@ -38,8 +38,12 @@ def convert(tokenizer: Values) -> Vocabulary:
     """Turn a `tokenizer.json` into symbols; raises ValueError where its tokens are not byte strings."""
     try:
         tokens, kind = _tokens(tokenizer), _kind(tokenizer)
-        words = _words(tokenizer, tokens) if kind == "bytes" else []
-        special = [token["id"] for token in tokenizer.get("added_tokens") or [] if token not in words]
+        words = _words(tokenizer, tokens, kind)
+        special = [
+            token["id"]
+            for token in tokenizer.get("added_tokens") or []
+            if token not in words and not _is_merged(token, kind)
+        ]
         unknown = _unknown(tokenizer["model"], tokens)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"tokenizer.json: {error!r} is missing or not what it should be") from error
@@ -85,16 +89,31 @@ def _tokens(tokenizer: Values) -> dict[int, str]:
     return {i: token for token, i in model["vocab"].items()}
 
 
-def _words(tokenizer: Values, tokens: dict[int, str]) -> list[Values]:
+def _words(tokenizer: Values, tokens: dict[int, str], kind: str) -> list[Values]:
     """Return the added tokens that are nothing but text, such as GPT-NeoX's runs of spaces, ordered by id.
 
-    The library numbers them behind the others, so these must be what their ids are.
+    They are either among the model's tokens (Gemma) or behind them. The library numbers the latter itself, so they must
+    be what their ids are.
     """
     added = sorted(tokenizer.get("added_tokens") or [], key=lambda token: token["id"])
-    changing = ("special", "single_word", "lstrip", "rstrip")
-    words = [token for token in added if token["content"] and not any(token.get(key, True) for key in changing)]
+    words = [token for token in added if _is_text(token) and not _is_merged(token, kind)]
+    inside = [word for word in words if tokens.get(word["id"]) == word["content"]]
+    behind = [word for word in words if word["id"] not in tokens]
     first = max(tokens) + 1
-    return words if [word["id"] for word in words] == list(range(first, first + len(words))) else []
+    if [word["id"] for word in behind] != list(range(first, first + len(behind))):
+        return inside
+    return inside + behind
+
+
+def _is_text(token: Values) -> bool:
+    """Return whether an added token is found wherever its characters stand."""
+    changing = ("special", "single_word", "lstrip", "rstrip")
+    return bool(token["content"]) and not any(token.get(key, True) for key in changing)
+
+
+def _is_merged(token: Values, kind: str) -> bool:
+    """Return whether an added token is text that only merges make: Gemma's runs of spaces, spelled with U+2581."""
+    return kind == "spaced" and _is_text(token) and SPACE in token["content"]
 
 
 def _is_byte(token: str) -> bool:

@@ -22,9 +22,12 @@ class Projection(NamedTuple):
 class Norm(NamedTuple):
     """An RMS norm, or a layer norm where it has a bias."""
 
-    gain: NDArray[np.float32]  # (hidden,)
+    gain: NDArray[np.float32]  # (hidden,), or (0,) where there is no norm
     bias: NDArray[np.float32]  # (hidden,), or (0,) for none
     eps: np.float64
+
+
+NO_NORM = Norm(NO_FLOATS, NO_FLOATS, np.float64(0))
 
 
 class Heads(NamedTuple):
@@ -43,6 +46,7 @@ class Attention(NamedTuple):
     qkv: Projection  # to the queries, keys and values, joined
     heads: Heads
     out: Projection
+    post_norm: Norm  # of what is added to the residual
 
 
 class FeedForward(NamedTuple):
@@ -53,6 +57,7 @@ class FeedForward(NamedTuple):
     gated: bool  # whether the first half of gate_up's outputs gates the second
     gate_up: Projection
     down: Projection
+    post_norm: Norm  # of what is added to the residual
 
 
 class Mixed(NamedTuple):

@@ -16,7 +16,7 @@ from lmzip.models.exact.cpu.rows import (
     ONE,
     QUANT,
     ZERO,
-    add_product,
+    add_normalised,
     exp_integer,
     f32,
     f64,
@@ -26,8 +26,8 @@ from lmzip.models.exact.cpu.rows import (
     kernel,
     left_factor,
     norm_quantise,
+    norm_row,
     quantise,
-    root_mean_square,
     space_for,
     u32,
     values_of,
@@ -35,13 +35,6 @@ from lmzip.models.exact.cpu.rows import (
 
 NEVER = -(1 << 30)  # before any position that a query sees
 ATTEND_ROWS = 16  # queries of a key head at a time
-
-
-@kernel
-def _norm_head(f, gain, eps):
-    inverse = f32(f64(1) / root_mean_square(f, eps))
-    for i in range(len(f)):
-        f[i] = (f[i] * inverse) * gain[i]
 
 
 @kernel
@@ -132,7 +125,7 @@ def _enter(y, scale, layer, cos, sin, start, cache, queries):
         values_of(y[t], scale[t], layer.qkv, flat)
         for h in range(query_heads + kv_heads):
             if len(heads.query_gain):
-                _norm_head(f[h], heads.query_gain if h < query_heads else heads.key_gain, layer.norm.eps)
+                norm_row(f[h], heads.query_gain if h < query_heads else heads.key_gain, layer.norm.eps)
             if len(cos):
                 _rotate(f[h], cos[t], sin[t], turned)
         for h in range(query_heads):
@@ -262,4 +255,4 @@ def attention(x, layer, cos, sin, start, window, cache):
         _attend(queries, sight, memory, layer.out.most, joined[first:end], scale[first:end])
     z = space_for(rows, out_panels)
     weight_product(joined, out_panels, z)
-    add_product(x, z, scale, layer.out)
+    add_normalised(x, z, scale, layer.out, layer.post_norm)

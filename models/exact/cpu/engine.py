@@ -86,9 +86,9 @@ class CPUEngine:
             self._pass_in_turn(state, ids, finish, [steps * i // parts for i in range(parts + 1)])
             return
         x = self._embed(state, ids)
-        rope = rope_of(self.config, start, state.position)
+        ropes = rope_of(self.config, start, state.position)
         for layer, memory in zip(self._layers, state.layers, strict=True):
-            layer.run(x, memory, start, rope)
+            layer.run(x, memory, start, ropes)
         finish(x, 0, steps)
 
     def _pass_in_turn(self, state: CPUState, ids: NDArray[np.int32], finish: Finish, bounds: list[int]) -> None:
@@ -99,12 +99,12 @@ class CPUEngine:
 
         def through_layers(part: int) -> None:
             x, first, end = xs[part], bounds[part], bounds[part + 1]
-            rope = rope_of(self.config, start + first, start + end)
+            ropes = rope_of(self.config, start + first, start + end)
             try:
                 for layer, memory in zip(self._layers, state.layers, strict=True):
                     if part:
                         left[part - 1].acquire()
-                    layer.run(x, memory, start + first, rope)
+                    layer.run(x, memory, start + first, ropes)
                     left[part].release()
             except BaseException:
                 left[part].release(len(self._layers))  # nobody waits for a part that failed

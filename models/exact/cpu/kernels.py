@@ -14,7 +14,7 @@ from lmzip.models.exact.cpu.rows import (
     MINUS_INFINITY,
     ONE,
     ZERO,
-    add_product,
+    add_normalised,
     exp_integer,
     exponential,
     f32,
@@ -100,7 +100,7 @@ def feed_forward(x, layer):
         weight_product(q[:n], layer.gate_up.panels, y[:n])
         _activate(y[:n], scale, layer, inner)
         weight_product(inner[:n], layer.down.panels, z[:n])
-        add_product(part, z, scale, layer.down)
+        add_normalised(part, z, scale, layer.down, layer.post_norm)
 
 
 @kernel

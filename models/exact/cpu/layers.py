@@ -12,6 +12,7 @@ from lmzip.models.exact.config import CHANNEL, TIME
 from lmzip.models.exact.cpu import attention, kernels, recurrence
 from lmzip.models.exact.cpu.arguments import (
     NO_FLOATS,
+    NO_NORM,
     Attention,
     Cache,
     ChannelMixing,
@@ -24,7 +25,7 @@ from lmzip.models.exact.cpu.arguments import (
     TimeMixing,
 )
 from lmzip.models.exact.cpu.panels import LANES, pack, pack_bytes, padded
-from lmzip.models.exact.rope import Rope
+from lmzip.models.exact.rope import Ropes
 from lmzip.models.exact.weights import Weights
 
 
@@ -47,8 +48,8 @@ class Layer(Protocol):
     def start(self, batch: int, steps: int) -> Any:
         """Return what so many windows remember, for calls of up to `steps` positions."""
 
-    def run(self, x: NDArray[np.float32], memory: Any, start: int, rope: Rope) -> None:
-        """Add the layer to the residual x (batch * steps, hidden) of the positions from `start` on; rope: theirs."""
+    def run(self, x: NDArray[np.float32], memory: Any, start: int, ropes: Ropes) -> None:
+        """Add the layer to the residual x (batch * steps, hidden) of the positions from `start` on; ropes: theirs."""
 
 
 class TransformerLayer:
@@ -56,20 +57,24 @@ class TransformerLayer:
 
     def __init__(self, weights: Weights, i: int) -> None:
         c, gains, layer = weights.config, weights.gains, f"layers.{i}."
-        self._config, self._key_parts = c, 1 + (f"{layer}key" in c.wide)
+        self._config, self._layer, self._key_parts = c, i, 1 + (f"{layer}key" in c.wide)
+        self._window, self._is_local = c.window(i), i in c.local_layers
         most = (np.float32(c.largest(layer + name)) for name in ("query", "key"))
         heads = Heads(gains.get(layer + "q_norm", NO_FLOATS), gains.get(layer + "k_norm", NO_FLOATS), *most)
         qkv, out, gate_up, down = (projection(weights, layer + name) for name in ("qkv", "out", "gate_up", "down"))
-        self._attention = Attention(norm(weights, layer + "attention_norm"), qkv, heads, out)
+        after_attention, after_mlp = (
+            norm(weights, f"{layer}{part}_post_norm") if c.post_norms else NO_NORM for part in ("attention", "mlp")
+        )
+        self._attention = Attention(norm(weights, layer + "attention_norm"), qkv, heads, out, after_attention)
         self._feed_forward = FeedForward(
-            norm(weights, layer + "mlp_norm"), c.hidden_act == "gelu_tanh", c.gated, gate_up, down
+            norm(weights, layer + "mlp_norm"), c.hidden_act == "gelu_tanh", c.gated, gate_up, down, after_mlp
         )
 
     def start(self, batch: int, steps: int) -> Cache:
         """See Layer.start."""
         c = self._config
-        capacity, pieces = padded(c.capacity(steps)), 1
-        if c.sliding_window > ATTENTION_KEYS:  # sums of more keys could leave 32 bits
+        capacity, pieces = padded(c.capacity(steps, self._layer)), 1
+        if self._window > ATTENTION_KEYS:  # sums of more keys could leave 32 bits
             pieces = -(-capacity // ATTENTION_KEYS)
             capacity = pieces * ATTENTION_KEYS
         heads, dim = c.num_key_value_heads, c.head_dim
@@ -80,9 +85,9 @@ class TransformerLayer:
             np.zeros((batch, heads, capacity), np.float32),
         )
 
-    def run(self, x: NDArray[np.float32], memory: Cache, start: int, rope: Rope) -> None:
+    def run(self, x: NDArray[np.float32], memory: Cache, start: int, ropes: Ropes) -> None:
         """See Layer.run."""
-        attention.attention(x, self._attention, *rope, start, self._config.sliding_window, memory)
+        attention.attention(x, self._attention, *ropes[self._is_local], start, self._window, memory)
         kernels.feed_forward(x, self._feed_forward)
 
 
@@ -108,7 +113,7 @@ class RecurrentLayer:
         inputs, channels = (batch, self._config.hidden_size), (batch, self._config.head_dim)
         return Recurrence(*(np.empty(shape, np.float32) for shape in (inputs, inputs, channels, channels, channels)))
 
-    def run(self, x: NDArray[np.float32], memory: Recurrence, start: int, rope: Rope) -> None:
+    def run(self, x: NDArray[np.float32], memory: Recurrence, start: int, ropes: Ropes) -> None:
         """See Layer.run."""
         if start == 0:
             for array in memory:

@@ -92,6 +92,14 @@ def root_mean_square(x, eps):
 
 
 @kernel
+def norm_row(f, gain, eps):
+    """Divide a row f by its root mean square, times gain, in place."""
+    inverse = f32(f64(1) / root_mean_square(f, eps))
+    for i in range(len(f)):
+        f[i] = (f[i] * inverse) * gain[i]
+
+
+@kernel
 def quantise(x, most, q):
     """Round x to q, integers with the largest at `most` float32; return the scale, float32."""
     m = largest_of(x)
@@ -163,6 +171,20 @@ def add_product(x, y, scale, projection):
     f = np.empty(x.shape[1], f32)
     for r in range(x.shape[0]):
         values_of(y[r], scale[r], projection, f)
+        for i in range(len(f)):
+            x[r, i] = x[r, i] + f[i]
+
+
+@kernel
+def add_normalised(x, y, scale, projection, norm):
+    """Do the same behind an RMS Norm; without a gain there is none."""
+    if len(norm.gain) == 0:
+        add_product(x, y, scale, projection)
+        return
+    f = np.empty(x.shape[1], f32)
+    for r in range(x.shape[0]):
+        values_of(y[r], scale[r], projection, f)
+        norm_row(f, norm.gain, norm.eps)
         for i in range(len(f)):
             x[r, i] = x[r, i] + f[i]
 

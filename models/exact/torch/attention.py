@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lmzip.models.exact import arithmetic
-from lmzip.models.exact.torch.rows import QUANT, constant, exp_integer, quantise, ratio, root_mean_square
+from lmzip.models.exact.torch.rows import QUANT, exp_integer, norm_row, quantise, ratio
 
 ATTENTION_ONE = float(arithmetic.ATTENTION_ONE)
 
@@ -35,12 +35,6 @@ class Heads(NamedTuple):
     query_most: float  # the largest integers that queries, keys and the joined heads are rounded to
     key_most: float
     out_most: float
-
-
-def norm_head(f: Tensor, gain: Tensor, eps: float) -> Tensor:
-    """Divide every head (..., head_dim) by its root mean square, times gain."""
-    rms = root_mean_square(f, eps)
-    return f * (constant(1.0, rms) / rms).float() * gain
 
 
 def rotate(f: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -82,7 +76,7 @@ def attention(f: Tensor, heads: Heads, cos: Tensor, sin: Tensor, start: int, cac
     q, k, v = f[:, :, : -2 * kv_heads], f[:, :, -2 * kv_heads : -kv_heads], f[:, :, -kv_heads:]
     group = q.shape[2] // kv_heads
     if heads.query_gain is not None and heads.key_gain is not None:
-        q, k = norm_head(q, heads.query_gain, heads.eps), norm_head(k, heads.key_gain, heads.eps)
+        q, k = norm_row(q, heads.query_gain, heads.eps), norm_row(k, heads.key_gain, heads.eps)
     if len(cos):
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
 

@@ -28,13 +28,14 @@ from lmzip.models.exact.torch.rows import (
     frequencies,
     layer_norm,
     norm_quantise,
+    norm_row,
     quantise,
     sigmoid,
 )
 from lmzip.models.exact.torch.threads import torch_threads
 from lmzip.models.exact.weights import Weights
 
-Rope = tuple[Tensor, Tensor]  # cos and sin, (steps, head_dim / 2)
+Rope = tuple[Tensor, Tensor]  # cos and sin, (steps, head_dim / 2); empty for none
 
 
 @dataclasses.dataclass
@@ -79,7 +80,7 @@ class TorchEngine:
 
     def _cache(self, batch: int, steps: int, layer: int) -> Cache:
         c = self.config
-        shape = (batch, c.num_key_value_heads, c.capacity(steps))
+        shape = (batch, c.num_key_value_heads, c.capacity(steps, layer))
         dtype = torch.int16 if f"layers.{layer}.key" in c.wide else torch.int8
         keys = torch.zeros(*shape, c.head_dim, dtype=dtype, device=self.device)
         values = torch.zeros(*shape, c.head_dim, dtype=torch.int8, device=self.device)
@@ -124,27 +125,34 @@ class TorchEngine:
             now = torch.arange(start, state.position, device=self.device)
             x = x + embed(now, self._tables["positions"], self._scales["positions"])
         run = self._run_recurrent if c.is_recurrent else self._run_transformer
-        cos, sin = rope_of(c, start, state.position)
-        rope = self._put(cos), self._put(sin)
+        usual, local = ((self._put(cos), self._put(sin)) for cos, sin in rope_of(c, start, state.position))
         for i, memory in enumerate(state.layers):
-            x = run(f"layers.{i}.", x, memory, start, rope)
+            x = run(i, x, memory, start, local if i in c.local_layers else usual)
         return x
 
-    def _run_transformer(self, layer: str, x: Tensor, cache: Cache, start: int, rope: Rope) -> Tensor:
-        """Return the residual x (batch, steps, hidden) of the positions from `start` on behind a layer."""
-        c, gains, eps = self.config, self._gains, self.config.rms_norm_eps
+    def _run_transformer(self, i: int, x: Tensor, cache: Cache, start: int, rope: Rope) -> Tensor:
+        """Return the residual x (batch, steps, hidden) of the positions from `start` on behind layer i."""
+        c, gains, eps, layer = self.config, self._gains, self.config.rms_norm_eps, f"layers.{i}."
         f = self._multiply(layer + "qkv", *self._normalised(layer + "attention_norm", x, layer + "qkv"))
         most = (self._most.get(layer + name, QUANT) for name in ("query", "key", "out"))
         heads = Heads(
-            gains.get(layer + "q_norm"), gains.get(layer + "k_norm"), eps, self._query_factor, c.sliding_window, *most
+            gains.get(layer + "q_norm"), gains.get(layer + "k_norm"), eps, self._query_factor, c.window(i), *most
         )
-        x = x + self._multiply(layer + "out", *attention(f, heads, *rope, start, cache))
+        x = x + self._post(
+            layer + "attention", self._multiply(layer + "out", *attention(f, heads, *rope, start, cache))
+        )
         f = self._multiply(layer + "gate_up", *self._normalised(layer + "mlp_norm", x, layer + "gate_up"))
         inner = activate(f, c.hidden_act == "gelu_tanh", c.gated, self._most.get(layer + "down", QUANT))
-        return x + self._multiply(layer + "down", *inner)
+        return x + self._post(layer + "mlp", self._multiply(layer + "down", *inner))
 
-    def _run_recurrent(self, layer: str, x: Tensor, state: Recurrence, start: int, rope: Rope) -> Tensor:
+    def _post(self, name: str, f: Tensor) -> Tensor:
+        """Return what is added of the product f (batch, steps, hidden): itself, or normalised."""
+        c = self.config
+        return norm_row(f, self._gains[f"{name}_post_norm"], c.rms_norm_eps) if c.post_norms else f
+
+    def _run_recurrent(self, i: int, x: Tensor, state: Recurrence, start: int, rope: Rope) -> Tensor:
         """Do the same for a layer of RWKV-4."""
+        layer = f"layers.{i}."
         h = self._layer_norm(layer + "attention_norm", x)
         before, state.time = shift(h, state.time), h[:, -1]
         key, value, receptance = (self._mixed(layer + name, h, before) for name in TIME)

@@ -84,6 +84,12 @@ def root_mean_square(x: Tensor, eps: float) -> Tensor:
     return square_root(mean + eps)
 
 
+def norm_row(f: Tensor, gain: Tensor, eps: float) -> Tensor:
+    """Divide every row, such as a head (..., head_dim), by its root mean square, times gain."""
+    rms = root_mean_square(f, eps)
+    return f * (constant(1.0, rms) / rms).float() * gain
+
+
 def quantise(x: Tensor, most: float = QUANT) -> tuple[Tensor, Tensor]:
     """Round every row to integers with the largest at `most`; return them and the scales (..., 1).
 

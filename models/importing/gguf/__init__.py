@@ -1,0 +1,1 @@
+"""Models in GGUF, the format of llama.cpp: the files, and what they say in the words of Hugging Face's formats."""
