@@ -26,8 +26,9 @@ from lmzip.cli import terminal
 from lmzip.models import registry, user_store
 from lmzip.models.exact.weights import Weights
 from lmzip.models.importing import importer
+from lmzip.models.importing.find import find_source
+from lmzip.models.importing.folder import FolderSource
 from lmzip.models.importing.importer import Listener, import_model
-from lmzip.models.importing.source import Source, find_source
 
 TEXT = PROSE[:2000].encode()
 
@@ -144,7 +145,7 @@ def test_the_work_that_is_done_never_shrinks(source: Path, tmp_path: Path) -> No
         def step(self, share: float, what: str) -> None:
             shares.append(share)
 
-    import_model(Source(source), tmp_path / "exact", TEXT, listener=Notes())
+    import_model(FolderSource(source), tmp_path / "exact", TEXT, listener=Notes())
     assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] < 1 and len(set(shares)) > 6
 
 
@@ -254,7 +255,7 @@ def test_the_command_of_an_error_gets_the_model(
     call: Call, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "lmzip.models.importing.source.find_source", lambda text: Source(source, "owner/name@0123456789ab")
+        "lmzip.models.importing.find.find_source", lambda text: FolderSource(source, "owner/name@0123456789ab")
     )
     assert call("models", "import", "owner/name").code == 0
     assert call("compress", "--method", "ensemble", "-m", "name", "text").code == 0

@@ -352,7 +352,7 @@ def test_without_the_package(file: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_command(call: Call, file: Path, tmp_path: Path) -> None:
     (tmp_path / "text").write_bytes(TEXT)
-    outcome = call("models", "import", "model.gguf", "--calibration", "text")
+    outcome = call("models", "import", "model.gguf", "--calibration", "text", "-o", "model-exact")
     assert outcome.code == 0, outcome.err
     assert sorted(names(tmp_path / "model-exact")) == [
         "README.md", "config.json", "tokenizer.json", "weights.safetensors"
@@ -371,5 +371,5 @@ def test_torch_is_not_needed(file: Path, tmp_path: Path) -> None:
          str(tmp_path / "text")],
         capture_output=True, text=True, cwd=tmp_path,
     )  # fmt: skip
-    assert done.returncode == 0 and "float parent not measured" in done.stdout, done.stderr
+    assert done.returncode == 0 and "float not measured" in done.stdout, done.stderr
     assert load_model(tmp_path / "exact").engine.config.vocab_size == 596

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save
 from lmzip.models.exact.arithmetic import WEIGHT_MAX
 from lmzip.models.exact.config import CHANNEL, TIME, NetworkConfig
 
+ROWS = 4096  # that are rounded at a time
 NIBBLE_MAX = 7  # of the table of n-grams, which is large: its values take half a byte in a file
 # No trained network comes near; within them, and the sizes of `config.LARGEST`, no float32 of the evaluation overflows.
 SCALE_LIMIT, GAIN_LIMIT, BIAS_LIMIT, MIX_LIMIT, POST_NORM_LIMIT = 1.0, 1024.0, 65536.0, 16.0, 65536.0
@@ -33,9 +34,13 @@ class Matrix:
     @classmethod
     def rounded(cls, weight: NDArray[np.float32], most: int = WEIGHT_MAX) -> Matrix:
         """Round a float matrix to integers of at most `most` with a scale a row."""
-        largest = np.abs(weight).max(axis=1)
-        scale = (np.maximum(largest, np.float32(1e-8)) / np.float32(most)).astype(np.float32)
-        return cls(np.rint(weight / scale[:, None]).astype(np.int8), scale)
+        values, scale = np.empty(weight.shape, np.int8), np.empty(len(weight), np.float32)
+        for first in range(0, len(weight), ROWS):  # the floats of a vocabulary are large, and so would be copies
+            rows = slice(first, first + ROWS)
+            largest = np.abs(weight[rows]).max(axis=1)
+            scale[rows] = np.maximum(largest, np.float32(1e-8)) / np.float32(most)
+            values[rows] = np.rint(weight[rows] / scale[rows, None])
+        return cls(values, scale)
 
     @property
     def nibbles(self) -> NDArray[np.uint8]:

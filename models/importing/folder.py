@@ -117,7 +117,9 @@ def weight_files(folder: Path) -> list[str]:
             "the weights are there as pickle only, which can run any code when it is read. Where you trust it, make "
             "safetensors of it: AutoModelForCausalLM.from_pretrained(FOLDER).save_pretrained(OTHER)"
         )
-    raise ValueError(f"{folder / WEIGHTS} is missing")
+    raise ValueError(
+        f"{folder / WEIGHTS} is missing; a folder needs it beside config.json and tokenizer.json, or a GGUF"
+    )
 
 
 def _parts(index: Path) -> list[str]:

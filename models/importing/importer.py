@@ -112,8 +112,8 @@ def import_model(
         raise ValueError(f"the beginning of a text has the id {start}, the network {rows} of them")
     config = dataclasses.replace(config, vocab_size=len(tokenizer))
     size = sum(r * c for r, c in (*config.table_shapes().values(), *config.matrix_shapes().values()))
-    # Twice in bytes, rounded and in panels, and the largest matrix in float32, a few times over.
-    require_memory(2 * size + 12 * rows * config.hidden_size, "importing this model", "A smaller model needs less.")
+    # Twice in bytes, rounded and in panels, and the largest matrix in float32, as it is stored and as it is rounded.
+    require_memory(2 * size + 8 * rows * config.hidden_size, "importing this model", "A smaller model needs less.")
     _require_room(out.parent, size)
     weights = round_weights(source, names, config, vocabulary, start, listener)
 
