@@ -158,13 +158,15 @@ def values_of(y, scale, projection, f):
 
 
 @kernel
-def add_product(x, y, scale, projection):
-    """Add a product y (rows, at least hidden) with a projection to the residual x (rows, hidden)."""
-    f = np.empty(x.shape[1], f32)
+def add_product(x, y, scale, projection, first, end):
+    """Add some columns of a product y (rows, at least hidden) with a projection to the residual x (rows, hidden)."""
+    bias = projection.bias
     for r in range(x.shape[0]):
-        values_of(y[r], scale[r], projection, f)
-        for i in range(len(f)):
-            x[r, i] = x[r, i] + f[i]
+        for i in range(first, min(end, x.shape[1])):
+            value = f32(y[r, i]) * (scale[r] * projection.scale[i])
+            if len(bias):
+                value = value + bias[i]
+            x[r, i] = x[r, i] + value
 
 
 @inline
