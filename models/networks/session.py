@@ -45,7 +45,7 @@ class NetworkModel:
             size, f"what {windows} windows of the model {self.id} remember",
             "Higher levels take fewer windows; `lmzip models import --context` makes a model that remembers less.",
         )  # fmt: skip
-        threads = self.threads if self.is_large else max(1, self.threads - beside)
+        threads = min(self.threads, processors()) if self.is_large else max(1, self.threads - beside)
         return NetworkSession(self, windows, file_start, steps, threads)
 
     def run(self, tasks: list[Callable[[], NDArray[np.uint32]]]) -> list[NDArray[np.uint32]]:
@@ -61,8 +61,8 @@ class NetworkSession:
     def __init__(self, model: NetworkModel, windows: int, file_start: int, steps: int, threads: int) -> None:
         config = model.engine.config
         self._model = model
-        # Parts of the windows: (first, last + 1, state). Four windows take hardly longer than one, so a thread has four;
-        # threads share the products of a large network instead, whose weights are read once then.
+        # Parts of the windows: (first, last + 1, state). Four take hardly longer than one, so a thread has four.
+        # Threads share the products of a large network instead, whose weights are then read once.
         parts = 1 if model.is_large else min(threads, -(-windows // 4))
         bounds = np.linspace(0, windows, parts + 1).astype(int).tolist()
         each = threads // (len(bounds) - 1)

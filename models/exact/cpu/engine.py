@@ -22,6 +22,7 @@ from lmzip.models.exact.weights import Weights
 from lmzip.models.threads import Pool
 
 Finish = Callable[[NDArray[np.float32], int, int], None]
+MOST_THREADS = 64  # of a call
 ROWS = 16  # that a thread should have of a call at least; a matter of speed only
 
 
@@ -53,7 +54,7 @@ class CPUEngine:
         make = RecurrentLayer if c.is_recurrent else TransformerLayer
         self._layers: list[Layer] = [make(weights, i) for i in range(c.num_hidden_layers)]
         self._head = norm(weights, "norm"), projection(weights, "head")
-        self._pool = Pool(None, "lmzip-layers")
+        self._pool = Pool(MOST_THREADS, "lmzip-layers")
 
     def start(self, batch: int, steps: int, threads: int = 1) -> CPUState:
         """See Engine.start."""
@@ -99,13 +100,18 @@ class CPUEngine:
         works = [layer.work(len(ids)) for layer in self._layers]
 
         def through_layers(team: Team) -> None:
-            for layer, memory, work in zip(self._layers, state.layers, works, strict=True):
-                layer.run(x, memory, start, rope, work, team)
-            if out is not None:
-                kernels.predict(x, *self._head, logits, out, team)
+            try:
+                for layer, memory, work in zip(self._layers, state.layers, works, strict=True):
+                    layer.run(x, memory, start, rope, work, team)
+                if out is not None:
+                    kernels.predict(x, *self._head, logits, out, team)
+            except BaseException:
+                team.give_up()
+                raise
 
         # No member is this thread: an interrupt, which only the main thread gets, would keep the others waiting.
-        self._pool.run_team([functools.partial(through_layers, member) for member in make_team(state.threads)])
+        team = make_team(min(state.threads, MOST_THREADS))
+        self._pool.run_team([functools.partial(through_layers, member) for member in team])
 
     def _pass(self, state: CPUState, ids: NDArray[np.int32], finish: Finish) -> None:
         """Read ids (batch, steps); call finish(residual behind the last layer, first, end) for steps first to end - 1.

@@ -24,7 +24,8 @@ from lmzip.coders.compiled import compiled
 
 CAN_MEET = hasattr(os, "sched_yield") and not numba.config.DISABLE_JIT  # the kernels call it where they wait
 _SPINS = 2000  # looks at the barrier before a thread lets others run
-_COME, _MET = 0, 1  # slots of a barrier
+# Slots of a barrier: threads that have come to a meeting, meetings that there were, whether a thread has failed.
+_COME, _MET, _BROKEN = 0, 1, 2  # slots of a barrier
 
 
 class Team(NamedTuple):
@@ -32,15 +33,19 @@ class Team(NamedTuple):
 
     part: int  # its number, from 0
     parts: int  # threads
-    barrier: NDArray[np.int64]  # (2,) threads that have come to a meeting, and meetings that there were; shared
+    barrier: NDArray[np.int64]  # (3,) by _COME, _MET, _BROKEN; shared by the team
+
+    def give_up(self) -> None:
+        """Have no other thread wait for this one any more; what they compute from now on is worth nothing."""
+        self.barrier[_BROKEN] = 1
 
 
-SOLO = Team(0, 1, np.zeros(2, np.int64))
+SOLO = Team(0, 1, np.zeros(3, np.int64))
 
 
 def make_team(parts: int) -> list[Team]:
     """Return the members of a team of so many threads."""
-    barrier = np.zeros(2, np.int64)
+    barrier = np.zeros(3, np.int64)
     return [Team(part, parts, barrier) for part in range(parts)]
 
 
@@ -51,7 +56,7 @@ def _meet(typing_context: Any, barrier: Any, parts: Any) -> Any:
     def generate(context: Any, build: ir.IRBuilder, signature: Any, arguments: Any) -> ir.Value:
         number = ir.IntType(64)
         data = context.make_array(signature.args[0])(context, build, arguments[0]).data
-        come, met = (build.gep(data, [number(slot)]) for slot in (_COME, _MET))
+        come, met, broken = (build.gep(data, [number(slot)]) for slot in (_COME, _MET, _BROKEN))
         before = build.load_atomic(met, "seq_cst", 8)
         others = build.atomic_rmw("add", come, number(1), "seq_cst")
         is_last = build.icmp_signed("==", build.add(others, number(1)), arguments[1])
@@ -72,7 +77,8 @@ def _meet(typing_context: Any, barrier: Any, parts: Any) -> Any:
                     )
                     build.call(give_way, [])
                 waits = build.icmp_signed("==", build.load_atomic(met, "seq_cst", 8), before)
-                build.cbranch(waits, loop, after)
+                all_work = build.icmp_signed("==", build.load_atomic(broken, "seq_cst", 8), number(0))
+                build.cbranch(build.and_(waits, all_work), loop, after)
                 build.position_at_end(after)
         return context.get_dummy_value()
 
