@@ -39,6 +39,7 @@ class Predictor(Protocol):
         kind: what the symbols are of: `bytes`, `image` or `audio`.
         alphabet: symbols are 0 .. alphabet - 1.
         most_windows: the most that a writer should ask for: more would take much memory.
+        is_large: whether a symbol takes the network so much longer than the ensemble that it should have all threads.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Predictor(Protocol):
     kind: str
     alphabet: int
     most_windows: int
+    is_large: bool
 
     def begin(self, windows: int, file_start: int, steps: int = 1, beside: int = 0) -> Session:
         """Start a block; prefill will be asked for up to `steps` symbols at a time.

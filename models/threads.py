@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
+import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -24,10 +25,21 @@ class Pool:
     def renew(self) -> None:
         """Forget all threads."""
         self._executor = concurrent.futures.ThreadPoolExecutor(self._threads, thread_name_prefix=self._name)
+        self._lock = threading.Lock()
 
     def submit(self, task: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> concurrent.futures.Future[T]:
         """Have a thread call the task."""
         return self._executor.submit(task, *args, **kwargs)
+
+    def run_team(self, tasks: Sequence[Callable[[], object]]) -> None:
+        """Call tasks that wait for each other, at most as many as there are threads, and wait for them.
+
+        They begin in the order of the calls, so that no two teams hold threads that the other one waits for.
+        """
+        with self._lock:
+            futures = [self._executor.submit(task) for task in tasks]
+        for future in futures:
+            future.result()
 
 
 _pools: weakref.WeakSet[Pool] = weakref.WeakSet()

@@ -41,6 +41,7 @@ class MockModel:
     kind = "bytes"
     alphabet = 256
     most_windows = 1024
+    is_large = False
     prior: Prior | None = None
 
     def __init__(self, table: NDArray[np.uint32], name: str) -> None:

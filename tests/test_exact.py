@@ -131,8 +131,25 @@ def test_threads_that_share_the_positions(weights: Weights, threads: int, batch:
     assert np.array_equal(pieces, shared)
 
 
+@pytest.mark.parametrize("weights", [make_weights(WIDE, 0), *(w for make, _ in TRIALS.values() for w in make())])
+@pytest.mark.parametrize(("threads", "batch"), [(2, 1), (2, 9), (3, 4)])
+def test_threads_that_share_a_step(weights: Weights, threads: int, batch: int) -> None:
+    engine = CPUEngine(weights)
+    ids = make_ids(weights.config, batch, 12) % weights.config.vocab_size
+    assert np.array_equal(evaluate(engine, ids, 1, threads), evaluate(engine, ids, 12))
+
+
 def test_a_thread_that_fails_is_waited_for_by_none() -> None:
     engine = CPUEngine(make_weights(SMALL, 0))
+    run, ids = TransformerLayer.run, make_ids(SMALL, 2, 1)
+
+    def fail(layer: TransformerLayer, *arguments: Any) -> None:
+        if arguments[-1].part == 1:
+            raise MemoryError("none left")
+        run(layer, *arguments)
+
+    with patch.object(TransformerLayer, "run", fail), pytest.raises(MemoryError):
+        engine.forward(engine.start(2, 1, 3), ids)
     ids = make_ids(SMALL, 1, 64)
     with patch.object(TransformerLayer, "run", side_effect=MemoryError("none left")), pytest.raises(MemoryError):
         engine.forward(engine.start(1, 64, 4), ids)

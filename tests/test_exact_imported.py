@@ -206,7 +206,7 @@ def test_activations(gelu: bool) -> None:
         projection = Projection(panels, scales[part], NO_FLOATS, most)
         layer = FeedForward(NO_NORM, gelu, False, projection, projection, NO_NORM)
         scale[:] = 1
-        kernels._activate(y[:, part], scale, layer, q[:, part])
+        kernels._activate(y[:, part], scale, layer, q[:, part], scale)
         exact = torch.from_numpy(scales[part] * y[0, part])
         expected = torch.nn.functional.gelu(exact, approximate="tanh") if gelu else torch.nn.functional.silu(exact)
         np.testing.assert_allclose(q[0, part] * scale[0], expected.numpy(), atol=abs(expected).max().item() / 30_000)

@@ -72,9 +72,12 @@ def calls(count: int, windows: int, steps_each: int) -> Iterator[Call]:
         yield whole, steps, full
 
 
-def cohorts(windows: int) -> list[range]:
-    """Split many windows in two: while the ensemble decodes one half, the network predicts the other."""
-    if windows < TWO_COHORTS:
+def cohorts(windows: int, is_large: bool) -> list[range]:
+    """Split many windows in two: while the ensemble decodes one half, the network predicts the other.
+
+    is_large: of the network; such a one needs all threads for itself, and as many windows at once as there are.
+    """
+    if windows < TWO_COHORTS or is_large:
         return [range(windows)]
     return [range(windows // 2), range(windows // 2, windows)]
 
@@ -141,12 +144,12 @@ def decode_decisions(
     ensemble: Ensemble, sessions: Sequence[Session], reader: BitReader, count: int, windows: int,
     progress: Callable[[int], None],
 ) -> Symbols:  # fmt: skip
-    """Decode what encode_decisions coded; sessions: one for each of cohorts(windows), or none: no network.
+    """Decode what encode_decisions coded; sessions: one for each cohort, see `cohorts`, or none: no network.
 
     Raises CoderError and ValueError where the code is impossible.
     """
     table = np.zeros((windows, steps_of(count, windows)[0]), np.int32)
-    parts = cohorts(windows) if sessions else [range(windows)]
+    parts = cohorts(windows, is_large=len(sessions) < 2)
     with concurrent.futures.ThreadPoolExecutor(1) as background:
 
         def ahead(session: Session) -> Callable[[], NDArray[np.uint32]]:

@@ -137,7 +137,7 @@ def decode_in_lockstep(
         else:
             from lmzip.coders.bits import finish_bits, open_bits  # numba takes its time
 
-            cohorts = lockstep.cohorts(head.windows)
+            cohorts = lockstep.cohorts(head.windows, model is not None and model.is_large)
             sessions = [
                 model.begin(len(part), head.file_start and part.start == 0, beside=len(cohorts) - 1)
                 for part in cohorts if model is not None

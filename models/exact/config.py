@@ -195,6 +195,12 @@ class NetworkConfig:
             shapes["ngrams"] = (self.ngram_rows, self.hidden_size)
         return shapes | {"positions": (self.context, self.hidden_size)} if self.positions == "learned" else shapes
 
+    @property
+    def products_per_symbol(self) -> int:
+        """Return how many products of weights and activations a symbol takes, without the attention."""
+        head = self.vocab_size * self.hidden_size if self.tie_word_embeddings else 0
+        return head + sum(rows * columns for rows, columns in self.matrix_shapes().values())
+
     def product_names(self) -> list[str]:
         """Return the names of the activations that `wide` may have: of the matrices and the head, queries and keys."""
         attention = ("qkv", "query", "key", "out", "gate_up", "down")

@@ -58,6 +58,7 @@ class FloatModel(Tokenized):
     """A tokenizer and a float network. See `lmzip.models.protocols.Model`."""
 
     most_windows = 64
+    is_large = False
     prior: Prior | None = None
 
     def __init__(

@@ -15,6 +15,7 @@ from lmzip.models.hardware import processors, require_memory
 from lmzip.models.threads import Pool
 
 CACHE = 1 << 30  # bytes: what the windows of a block that lmzip writes remember, at most
+LARGE = 1 << 25  # products a symbol, which take as long as some symbols of the ensemble
 
 
 class NetworkModel:
@@ -33,6 +34,7 @@ class NetworkModel:
         self.id, self.engine, self.sha256, self.backend = model_id, engine, sha256, backend
         self.alphabet = engine.config.vocab_size
         self.most_windows = max(1, CACHE // engine.config.window_bytes(1))
+        self.is_large = engine.config.products_per_symbol >= LARGE
         self.threads = threads or processors()
         self._pool = Pool(self.threads, "lmzip")
 
@@ -43,7 +45,8 @@ class NetworkModel:
             size, f"what {windows} windows of the model {self.id} remember",
             "Higher levels take fewer windows; `lmzip models import --context` makes a model that remembers less.",
         )  # fmt: skip
-        return NetworkSession(self, windows, file_start, steps, max(1, self.threads - beside))
+        threads = min(self.threads, processors()) if self.is_large else max(1, self.threads - beside)
+        return NetworkSession(self, windows, file_start, steps, threads)
 
     def run(self, tasks: list[Callable[[], NDArray[np.uint32]]]) -> list[NDArray[np.uint32]]:
         """Call the tasks on the model's threads; one alone on the caller's, which saves two changes of thread."""
@@ -58,8 +61,10 @@ class NetworkSession:
     def __init__(self, model: NetworkModel, windows: int, file_start: int, steps: int, threads: int) -> None:
         config = model.engine.config
         self._model = model
-        # Parts of the windows, one for each thread: (first, last + 1, state). Four windows take hardly longer than one.
-        bounds = np.linspace(0, windows, min(threads, -(-windows // 4)) + 1).astype(int).tolist()
+        # Parts of the windows: (first, last + 1, state). Four take hardly longer than one, so a thread has four.
+        # Threads share the products of a large network instead, whose weights are then read once.
+        parts = 1 if model.is_large else min(threads, -(-windows // 4))
+        bounds = np.linspace(0, windows, parts + 1).astype(int).tolist()
         each = threads // (len(bounds) - 1)
         self._parts = [(a, b, model.engine.start(b - a, steps, each)) for a, b in itertools.pairwise(bounds)]
         self._last = np.full(windows, config.cut_start, np.int32)

@@ -111,6 +111,19 @@ class Queries(NamedTuple):
     scale: NDArray[np.float32]  # (kv_heads, steps * group)
 
 
+class Work(NamedTuple):
+    """What the threads of a team write for each other, for calls of some rows."""
+
+    qkv: NDArray[np.int32]  # (rows, columns) products; so are those with other names of projections
+    joined: NDArray[np.int16]  # (rows, depth) left factor of the attention's out
+    joined_scale: NDArray[np.float32]  # (rows,)
+    out: NDArray[np.int32]
+    gate_up: NDArray[np.int32]
+    inner: NDArray[np.int16]  # (rows, depth) left factor of the feed-forward's down
+    inner_scale: NDArray[np.float32]  # (rows,)
+    down: NDArray[np.int32]
+
+
 class Recurrence(NamedTuple):
     """What windows remember of one recurrent layer.
 

@@ -32,6 +32,7 @@ from lmzip.models.exact.cpu.rows import (
     u32,
     values_of,
 )
+from lmzip.models.exact.cpu.team import meet, share_of
 
 NEVER = -(1 << 30)  # before any position that a query sees
 ATTEND_ROWS = 16  # queries of a key head at a time
@@ -229,30 +230,36 @@ def _attend(queries, sight, cache, out_most, q_out, scale_out):
 
 
 @kernel
-def attention(x, layer, cos, sin, start, window, cache):
+def attention(x, layer, cos, sin, start, window, cache, work, team):
     """Add the Attention of a layer to the residual x (batch * steps, hidden) float32.
 
     cos, sin: (steps, head_dim / 2) of the rotation of queries and keys, empty for none. start: position of the first
     new step; window: positions that a query sees. cache: the Cache of the layer, which takes the new keys and values.
+    work: of the team, for at least so many rows.
     """
-    qkv, out_panels = layer.qkv, layer.out.panels
+    qkv, out = layer.qkv, layer.out
     rows, batch = x.shape[0], len(cache.keys)
     steps = rows // batch
     scale = np.empty(rows, f32)
     q = left_factor(rows, qkv.panels)
-    norm_quantise(x, layer.norm, qkv.most, q, scale)
-    y = space_for(rows, qkv.panels)
-    weight_product(q, qkv.panels, y)
-    joined = left_factor(rows, out_panels)
+    norm_quantise(x, layer.norm, qkv.most, q, scale)  # by every thread, for it takes less than to wait
+    y, joined, joined_scale = work.qkv[:rows], work.joined[:rows], work.joined_scale
+    weight_product(q, qkv.panels, y, team)
     sight = _Sight(_written(start + steps, cache.key_scale.shape[2]), start, window)
     kv_heads, dim = cache.keys.shape[2], 2 * cache.keys.shape[4]
     group = len(qkv.scale) // dim // kv_heads - 2
     queries = Queries(np.empty((kv_heads, steps * group, dim), i16), np.empty((kv_heads, steps * group), f32))
-    for b in range(batch):
+    meet(team)
+    mine = share_of(team, batch)
+    for b in range(mine[0], mine[1]):
         first, end = b * steps, (b + 1) * steps
         memory = _of_window(cache, b)
         _enter(y[first:end], scale[first:end], layer, cos, sin, start, memory, queries)
-        _attend(queries, sight, memory, layer.out.most, joined[first:end], scale[first:end])
-    z = space_for(rows, out_panels)
-    weight_product(joined, out_panels, z)
-    add_normalised(x, z, scale, layer.out, layer.post_norm)
+        _attend(queries, sight, memory, out.most, joined[first:end], joined_scale[first:end])
+    meet(team)
+    z = work.out[:rows]
+    weight_product(joined, out.panels, z, team)
+    meet(team)
+    a, b = share_of(team, rows)
+    add_normalised(x[a:b], z[a:b], joined_scale[a:b], out, layer.post_norm)
+    meet(team)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import threading
 from collections.abc import Callable
@@ -13,12 +14,15 @@ from numpy.typing import NDArray
 
 from lmzip.models.exact.cpu import kernels, recurrence
 from lmzip.models.exact.cpu.layers import Layer, RecurrentLayer, TransformerLayer, norm, projection
+from lmzip.models.exact.cpu.rows import space_for
+from lmzip.models.exact.cpu.team import CAN_MEET, SOLO, Team, make_team
 from lmzip.models.exact.engine import check_context, rope_of
 from lmzip.models.exact.ngrams import BEFORE, rows_of
 from lmzip.models.exact.weights import Weights
 from lmzip.models.threads import Pool
 
 Finish = Callable[[NDArray[np.float32], int, int], None]
+MOST_THREADS = 64  # of a call
 ROWS = 16  # that a thread should have of a call at least; a matter of speed only
 
 
@@ -50,7 +54,7 @@ class CPUEngine:
         make = RecurrentLayer if c.is_recurrent else TransformerLayer
         self._layers: list[Layer] = [make(weights, i) for i in range(c.num_hidden_layers)]
         self._head = norm(weights, "norm"), projection(weights, "head")
-        self._pool = Pool(None, "lmzip-layers")
+        self._pool = Pool(MOST_THREADS, "lmzip-layers")
 
     def start(self, batch: int, steps: int, threads: int = 1) -> CPUState:
         """See Engine.start."""
@@ -60,18 +64,54 @@ class CPUEngine:
     def forward(self, state: CPUState, ids: NDArray[np.int32]) -> NDArray[np.uint32]:
         """See Engine.forward."""
         out = np.empty((*ids.shape[::-1], self.config.vocab_size), np.uint32)
+        head = self._head[1].panels
+        if self._is_shared(state, ids):
+            self._pass_together(state, ids, out[0], space_for(len(ids), head))
+            return out
 
         def predict(x: NDArray[np.float32], first: int, end: int) -> None:
             if min(len(ids), end - first) > 1:  # rows step by step, as those of out
                 x = np.ascontiguousarray(x.reshape(len(ids), end - first, -1).transpose(1, 0, 2)).reshape(x.shape)
-            kernels.predict(x, *self._head, out[first:end].reshape(len(x), -1))
+            rows = min(len(x), kernels.CHUNK)
+            kernels.predict(x, *self._head, space_for(rows, head), out[first:end].reshape(len(x), -1), SOLO)
 
         self._pass(state, ids, predict)
         return out
 
     def read(self, state: CPUState, ids: NDArray[np.int32]) -> None:
         """See Engine.read."""
-        self._pass(state, ids, lambda x, first, end: None)
+        if self._is_shared(state, ids):
+            self._pass_together(state, ids, None, None)
+        else:
+            self._pass(state, ids, lambda x, first, end: None)
+
+    def _is_shared(self, state: CPUState, ids: NDArray[np.int32]) -> bool:
+        """Whether threads share the columns of a call: of one step, of which there are no positions to share."""
+        return CAN_MEET and state.threads > 1 and ids.shape[1] == 1 and not self.config.is_recurrent
+
+    def _pass_together(
+        self, state: CPUState, ids: NDArray[np.int32], out: NDArray[np.uint32] | None, logits: NDArray[np.int32] | None
+    ) -> None:
+        """Read ids (batch, 1) by a team; write the frequencies (batch, alphabet) after them to out, if it is given."""
+        start = state.position
+        self._check(state, ids)
+        x = self._embed(state, ids)
+        ropes = rope_of(self.config, start, state.position)
+        works = [layer.work(len(ids)) for layer in self._layers]
+
+        def through_layers(team: Team) -> None:
+            try:
+                for layer, memory, work in zip(self._layers, state.layers, works, strict=True):
+                    layer.run(x, memory, start, ropes, work, team)
+                if out is not None:
+                    kernels.predict(x, *self._head, logits, out, team)
+            except BaseException:
+                team.give_up()
+                raise
+
+        # No member is this thread: an interrupt, which only the main thread gets, would keep the others waiting.
+        team = make_team(min(state.threads, MOST_THREADS))
+        self._pool.run_team([functools.partial(through_layers, member) for member in team])
 
     def _pass(self, state: CPUState, ids: NDArray[np.int32], finish: Finish) -> None:
         """Read ids (batch, steps); call finish(residual behind the last layer, first, end) for steps first to end - 1.
@@ -88,7 +128,7 @@ class CPUEngine:
         x = self._embed(state, ids)
         ropes = rope_of(self.config, start, state.position)
         for layer, memory in zip(self._layers, state.layers, strict=True):
-            layer.run(x, memory, start, ropes)
+            layer.run(x, memory, start, ropes, layer.work(len(x)), SOLO)
         finish(x, 0, steps)
 
     def _pass_in_turn(self, state: CPUState, ids: NDArray[np.int32], finish: Finish, bounds: list[int]) -> None:
@@ -104,7 +144,7 @@ class CPUEngine:
                 for layer, memory in zip(self._layers, state.layers, strict=True):
                     if part:
                         left[part - 1].acquire()
-                    layer.run(x, memory, start + first, ropes)
+                    layer.run(x, memory, start + first, ropes, layer.work(len(x)), SOLO)
                     left[part].release()
             except BaseException:
                 left[part].release(len(self._layers))  # nobody waits for a part that failed

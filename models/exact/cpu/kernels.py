@@ -25,9 +25,9 @@ from lmzip.models.exact.cpu.rows import (
     left_factor,
     norm_quantise,
     quantise,
-    space_for,
     values_of,
 )
+from lmzip.models.exact.cpu.team import meet, share_of
 
 CHUNK = 64  # rows at a time where many are wide: what they need stays in the cache
 
@@ -58,11 +58,11 @@ def add_positions(x, table, scale, start, steps):
 
 
 @kernel
-def _activate(y, scale, layer, q):
-    """Apply the activation of a FeedForward to the products y (rows, ...) of its gate_up, into q and scale.
+def _activate(y, scale, layer, q, scale_out):
+    """Apply the activation of a FeedForward to the products y (rows, ...) of its gate_up, into q and scale_out.
 
-    Where the layer is gated, the first half of y is activated and multiplied by the second. scale: (rows,) of y; the
-    scales of q take their place. silu(x) = x * sigmoid(x), gelu(x) = x * sigmoid(x * (GELU_1 + GELU_3 * x * x)).
+    Where the layer is gated, the first half of y is activated and multiplied by the second. scale: (rows,) of y.
+    silu(x) = x * sigmoid(x), gelu(x) = x * sigmoid(x * (GELU_1 + GELU_3 * x * x)).
     """
     f = np.empty(len(layer.gate_up.scale), f32)
     inner = len(f) // 2 if layer.gated else len(f)
@@ -83,24 +83,29 @@ def _activate(y, scale, layer, q):
             up = f[inner:]
             for i in range(inner):
                 a[i] = a[i] * up[i]
-        scale[r] = quantise(a, layer.down.most, q[r])
+        scale_out[r] = quantise(a, layer.down.most, q[r])
 
 
 @kernel
-def feed_forward(x, layer):
-    """Add the FeedForward of a layer to the residual x (rows, hidden) float32."""
+def feed_forward(x, layer, work, team):
+    """Add the FeedForward of a layer to the residual x (rows, hidden) float32. work: of the team, for CHUNK rows."""
     n = min(len(x), CHUNK)
     scale = np.empty(n, f32)
-    q, y = left_factor(n, layer.gate_up.panels), space_for(n, layer.gate_up.panels)
-    inner, z = left_factor(n, layer.down.panels), space_for(n, layer.down.panels)
+    q = left_factor(n, layer.gate_up.panels)
     for first in range(0, len(x), n):
         part = x[first : first + n]
         n = len(part)
+        y, inner, z = work.gate_up[:n], work.inner[:n], work.down[:n]
         norm_quantise(part, layer.norm, layer.gate_up.most, q, scale)
-        weight_product(q[:n], layer.gate_up.panels, y[:n])
-        _activate(y[:n], scale, layer, inner)
-        weight_product(inner[:n], layer.down.panels, z[:n])
-        add_normalised(part, z, scale, layer.down, layer.post_norm)
+        weight_product(q[:n], layer.gate_up.panels, y, team)
+        meet(team)
+        a, b = share_of(team, n)
+        _activate(y[a:b], scale[a:b], layer, inner[a:b], work.inner_scale[a:b])
+        meet(team)
+        weight_product(inner, layer.down.panels, z, team)
+        meet(team)
+        add_normalised(part[a:b], z[a:b], work.inner_scale[a:b], layer.down, layer.post_norm)
+        meet(team)
 
 
 @kernel
@@ -136,17 +141,21 @@ def frequencies(y, scale, weight_scale, out):
 
 
 @kernel
-def predict(x, norm, head, out):
+def predict(x, norm, head, y, out, team):
     """Write the frequencies after x (rows, hidden) float32 to out (rows, alphabet) uint32.
 
-    norm: the Norm behind the last layer. head: the last Projection, which has no bias.
+    norm: the Norm behind the last layer. head: the last Projection, which has no bias. y: (at least rows or CHUNK,
+    columns) int32, where the team's products go.
     """
     n = min(len(x), CHUNK)
     scale = np.empty(n, f32)
-    q, y = left_factor(n, head.panels), space_for(n, head.panels)
+    q = left_factor(n, head.panels)
     for first in range(0, len(x), n):
         part = x[first : first + n]
         n = len(part)
         norm_quantise(part, norm, head.most, q, scale)
-        weight_product(q[:n], head.panels, y[:n])
-        frequencies(y, scale, head.scale, out[first : first + n])
+        weight_product(q[:n], head.panels, y[:n], team)
+        meet(team)
+        a, b = share_of(team, n)
+        frequencies(y[a:b], scale[a:b], head.scale, out[first + a : first + b])
+        meet(team)

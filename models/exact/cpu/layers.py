@@ -23,8 +23,11 @@ from lmzip.models.exact.cpu.arguments import (
     Projection,
     Recurrence,
     TimeMixing,
+    Work,
 )
 from lmzip.models.exact.cpu.panels import LANES, pack, pack_bytes, padded
+from lmzip.models.exact.cpu.rows import left_factor, space_for
+from lmzip.models.exact.cpu.team import Team
 from lmzip.models.exact.rope import Ropes
 from lmzip.models.exact.weights import Weights
 
@@ -48,8 +51,14 @@ class Layer(Protocol):
     def start(self, batch: int, steps: int) -> Any:
         """Return what so many windows remember, for calls of up to `steps` positions."""
 
-    def run(self, x: NDArray[np.float32], memory: Any, start: int, ropes: Ropes) -> None:
-        """Add the layer to the residual x (batch * steps, hidden) of the positions from `start` on; ropes: theirs."""
+    def work(self, rows: int) -> Any:
+        """Return what the threads of a team write for each other in calls of so many rows."""
+
+    def run(self, x: NDArray[np.float32], memory: Any, start: int, ropes: Ropes, work: Any, team: Team) -> None:
+        """Add the layer to the residual x (batch * steps, hidden) of the positions from `start` on.
+
+        ropes: of these positions. work: of the team, whose threads all call this.
+        """
 
 
 class TransformerLayer:
@@ -85,10 +94,20 @@ class TransformerLayer:
             np.zeros((batch, heads, capacity), np.float32),
         )
 
-    def run(self, x: NDArray[np.float32], memory: Cache, start: int, ropes: Ropes) -> None:
+    def work(self, rows: int) -> Work:
+        """See Layer.work."""
+        attends, feeds = self._attention, self._feed_forward
+        few = min(rows, kernels.CHUNK)
+        return Work(
+            space_for(rows, attends.qkv.panels), left_factor(rows, attends.out.panels), np.empty(rows, np.float32),
+            space_for(rows, attends.out.panels), space_for(few, feeds.gate_up.panels),
+            left_factor(few, feeds.down.panels), np.empty(few, np.float32), space_for(few, feeds.down.panels),
+        )  # fmt: skip
+
+    def run(self, x: NDArray[np.float32], memory: Cache, start: int, ropes: Ropes, work: Work, team: Team) -> None:
         """See Layer.run."""
-        attention.attention(x, self._attention, *ropes[self._is_local], start, self._window, memory)
-        kernels.feed_forward(x, self._feed_forward)
+        attention.attention(x, self._attention, *ropes[self._is_local], start, self._window, memory, work, team)
+        kernels.feed_forward(x, self._feed_forward, work, team)
 
 
 class RecurrentLayer:
@@ -113,11 +132,14 @@ class RecurrentLayer:
         inputs, channels = (batch, self._config.hidden_size), (batch, self._config.head_dim)
         return Recurrence(*(np.empty(shape, np.float32) for shape in (inputs, inputs, channels, channels, channels)))
 
-    def run(self, x: NDArray[np.float32], memory: Recurrence, start: int, ropes: Ropes) -> None:
-        """See Layer.run."""
+    def work(self, rows: int) -> None:
+        """See Layer.work."""
+
+    def run(self, x: NDArray[np.float32], memory: Recurrence, start: int, ropes: Ropes, work: None, team: Team) -> None:
+        """See Layer.run. The team must be SOLO."""
         if start == 0:
             for array in memory:
                 array[:] = 0
             memory.exponent[:] = NO_EXPONENT
-        recurrence.time_mixing(x, self._time, memory)
-        recurrence.channel_mixing(x, self._channel, memory)
+        recurrence.time_mixing(x, self._time, memory, team)
+        recurrence.channel_mixing(x, self._channel, memory, team)

@@ -26,6 +26,7 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from lmzip.coders.compiled import compiled
+from lmzip.models.exact.cpu.team import share_of
 
 LANES = 32  # columns of a panel
 _VECTOR = 16  # sums in one LLVM vector
@@ -237,17 +238,28 @@ def product(a, b, y):
 
 
 @compiled()
-def weight_product(a, b, y):
-    """Write the product of a (rows, depth) int16 with b, from `pack` or `pack_bytes`, to y, as `product` does."""
+def weight_product(a, b, y, team):
+    """Write a thread's columns of the product of a (rows, depth) int16 with b, from `pack` or `pack_bytes`, to y.
+
+    y: (rows, columns) int32, as in `product`.
+    """
+    rows = a.shape[0]
+    first, end = share_of(team, y.shape[1] // LANES)
     if not QUADS or b.shape[2] == 2 * LANES:
-        product(a, b, y)
+        for panel in range(first, end):
+            row = 0
+            while row + TILE <= rows:
+                _large_tile(a, row, b, panel, y)
+                row += TILE
+            while row < rows:
+                _small_tile(a, row, b, panel, y)
+                row += 1
     else:
-        rows = a.shape[0]
         unsigned = np.empty(a.shape, np.uint8)
         for row in range(rows):
             for i in range(a.shape[1]):
                 unsigned[row, i] = np.uint8(a[row, i] + 128)
-        for panel in range(y.shape[1] // LANES):
+        for panel in range(first, end):
             row = 0
             while row + TILE <= rows:
                 _large_quad_tile(unsigned, row, b, panel, y)

@@ -44,7 +44,7 @@ def sigmoid(x):
 
 
 @kernel
-def _project(h, previous, first, mixed, f):
+def _project(h, previous, first, mixed, f, team):
     """Write the products of some rows, mixed with the rows before, to f (some rows, outputs) float32.
 
     h: (batch * steps, hidden); previous: (batch, hidden), the rows before the first step; first: the first row to use;
@@ -61,7 +61,7 @@ def _project(h, previous, first, mixed, f):
             own, other = h[at, i] * mixed.share[i], before[i] * (ONE - mixed.share[i])
             row[i] = own + other
         scale[r] = quantise(row, projection.most, q[r])
-    weight_product(q, projection.panels, y)
+    weight_product(q, projection.panels, y, team)
     for r in range(rows):
         values_of(y[r], scale[r], projection, f[r])
 
@@ -90,10 +90,10 @@ def _recur(key, value, receptance, decay, bonus, state, w):
 
 
 @kernel
-def time_mixing(x, layer, state):
+def time_mixing(x, layer, state, team):
     """Add the TimeMixing of a layer to the residual x (batch * steps, hidden) float32.
 
-    state: the Recurrence of the layer, which is brought up to date.
+    state: the Recurrence of the layer, which is brought up to date. team: SOLO.
     """
     out, previous = layer.out, state.time
     rows, batch, channels = x.shape[0], len(previous), len(layer.decay)
@@ -106,20 +106,20 @@ def time_mixing(x, layer, state):
     for first in range(0, rows, n):
         part = x[first : first + n]
         n = len(part)
-        _project(h, previous, first, layer.key, k[:n])
-        _project(h, previous, first, layer.value, v[:n])
-        _project(h, previous, first, layer.receptance, r[:n])
+        _project(h, previous, first, layer.key, k[:n], team)
+        _project(h, previous, first, layer.value, v[:n], team)
+        _project(h, previous, first, layer.receptance, r[:n], team)
         for i in range(n):
             _recur(k[i], v[i], r[i], layer.decay, layer.bonus, state, (first + i) // steps)
             scale[i] = quantise(r[i], out.most, q[i])
-        weight_product(q[:n], out.panels, y[:n])
+        weight_product(q[:n], out.panels, y[:n], team)
         add_product(part, y, scale, out)
     for b in range(batch):
         previous[b] = h[(b + 1) * steps - 1]
 
 
 @kernel
-def channel_mixing(x, layer, state):
+def channel_mixing(x, layer, state, team):
     """Add the ChannelMixing of a layer to the residual x (batch * steps, hidden) float32; see `time_mixing`.
 
     The result is sigmoid(receptance) times the projection `down` of max(key, 0)**2.
@@ -135,14 +135,14 @@ def channel_mixing(x, layer, state):
     for first in range(0, rows, n):
         part = x[first : first + n]
         n = len(part)
-        _project(h, previous, first, layer.key, k[:n])
-        _project(h, previous, first, layer.receptance, r[:n])
+        _project(h, previous, first, layer.key, k[:n], team)
+        _project(h, previous, first, layer.receptance, r[:n], team)
         for i in range(n):
             for j in range(k.shape[1]):
                 positive = max(k[i, j], ZERO)
                 k[i, j] = positive * positive
             scale[i] = quantise(k[i], down.most, q[i])
-        weight_product(q[:n], down.panels, y[:n])
+        weight_product(q[:n], down.panels, y[:n], team)
         for i in range(n):
             values_of(y[i], scale[i], down, f)
             for j in range(len(f)):
