@@ -35,9 +35,13 @@ class Level:
     subset: ContextSubset = ALL
     model: str = BASE
 
-    def windows(self, size: int) -> int:
-        """Return the number of windows for a block of `size` bytes: of nothing else."""
-        return max(1, min(-(-size // self.window_size), self.max_windows))
+    def windows(self, size: int, is_large: bool = False) -> int:
+        """Return the number of windows for a block of `size` bytes.
+
+        is_large: of the network. To read the weights of a large one takes longer than to multiply a few rows with them,
+        so it may have four times as many windows.
+        """
+        return max(1, min(-(-size // self.window_size), self.max_windows * (4 if is_large else 1)))
 
 
 LEVELS = {

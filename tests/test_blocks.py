@@ -256,6 +256,7 @@ def test_bad_payloads() -> None:
 def test_levels_depend_on_size_alone() -> None:
     sizes = (1, 16384, 16385, 150_000, 1 << 22)
     assert [LEVELS[6].windows(size) for size in sizes] == [1, 1, 2, 10, 16]
+    assert LEVELS[6].windows(10**6, is_large=True) == 62 and LEVELS[9].windows(10**6, is_large=True) == 1
     for level in LEVELS.values():
         assert level.block_size <= container.MAX_BLOCK_SIZE
         assert level.windows(1) == 1 and level.windows(level.block_size) <= level.max_windows

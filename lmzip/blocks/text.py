@@ -205,7 +205,7 @@ def _windows_for(symbols: lockstep.Symbols, data: bytes, model: Model | None, op
     """
     if model is None:
         return 1
-    windows = min(options.settings.windows(len(data)), len(symbols), model.most_windows)
+    windows = min(options.settings.windows(len(data), model.is_large), len(symbols), model.most_windows)
     if not is_portable(model.profile):
         windows = min(windows, lockstep.TWO_COHORTS - 1)  # so that the decoder too asks for all of them at once
     while windows > 1:
