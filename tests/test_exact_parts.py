@@ -27,6 +27,7 @@ from lmzip.models.exact.cpu import kernels
 from lmzip.models.exact.cpu.engine import CPUEngine
 from lmzip.models.exact.cpu.panels import pack, pack_bytes, padded, product, weight_product
 from lmzip.models.exact.cpu.rows import exp_integer, left_factor
+from lmzip.models.exact.cpu.team import make_team
 from lmzip.models.exact.engine import reference_network
 from lmzip.models.exact.ngrams import rows_of
 from lmzip.models.exact.rope import rope_between
@@ -241,7 +242,8 @@ def test_products_with_weights(make: Callable[..., Any], rows: int, depth: int, 
     x[:, :depth] = rng.integers(-127, 128, (rows, depth))
     x[0, :depth], x[-1, :depth] = -127, 127
     y = np.full((rows, padded(columns)), -1, np.int32)
-    weight_product(x, panels, y)
+    for member in make_team(3):  # which share the columns; nobody meets here
+        weight_product(x, panels, y, member)
     assert np.array_equal(y[:, :columns], x[:, :depth].astype(np.int64) @ weight.T.astype(np.int64))
     assert (y[:, columns:] == 0).all()
 
