@@ -5,8 +5,8 @@ weight once together. They meet several times a layer, which takes them less tha
 processor.
 """
 
-# mypy: disable-error-code="no-untyped-def, no-untyped-call, attr-defined"
-# numba infers the types, and its own modules have hardly any hints.
+# mypy: disable-error-code="no-untyped-def, no-untyped-call, attr-defined, call-arg"
+# numba infers the types, and its own modules have hardly any hints. An intrinsic gets its context from numba.
 
 from __future__ import annotations
 
